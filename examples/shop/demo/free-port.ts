@@ -1,0 +1,25 @@
+import { createServer } from 'node:net'
+
+/**
+ * Below the range from which Linux gives ports to outgoing connections (32768 and up): a client that keeps calling a dead
+ * service on a port of that range can end up connected to itself.
+ */
+const first = 20_000
+const last = 32_000
+const triesMax = 100
+
+export async function freePort(): Promise<number> {
+  for (let attempt = 0; attempt < triesMax; attempt += 1) {
+    const port = first + Math.floor(Math.random() * (last - first))
+    if (await isFree(port)) return port
+  }
+  throw new Error(`no free port between ${first} and ${last}`)
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer()
+    server.once('error', () => resolve(false))
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
+  })
+}

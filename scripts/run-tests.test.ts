@@ -1,0 +1,41 @@
+import { describe, expect, it } from 'vitest'
+import { summarize } from './run-tests.ts'
+
+const report = (counts: { passed?: number; failed?: number; pending?: number; todo?: number }) => ({
+  numPassedTests: counts.passed ?? 0,
+  numFailedTests: counts.failed ?? 0,
+  numPendingTests: counts.pending ?? 0,
+  numTodoTests: counts.todo ?? 0,
+  testResults: [],
+})
+
+describe('the last line of a test run', () => {
+  it('counts what passed and what failed', () => {
+    expect(summarize(report({ passed: 3 }), 0, false)).toEqual({ line: '3 passed, 0 failed', exitCode: 0 })
+    expect(summarize(report({ passed: 3, failed: 1 }), 1, false)).toEqual({
+      line: '3 passed, 1 failed',
+      exitCode: 1,
+    })
+  })
+
+  it('names skipped tests, and fails for them only where all are required', () => {
+    const skipped = report({ passed: 3, pending: 1, todo: 1 })
+    expect(summarize(skipped, 0, false)).toEqual({ line: '3 passed, 0 failed, 2 skipped', exitCode: 0 })
+    expect(summarize(skipped, 0, true)).toEqual({ line: '3 passed, 0 failed, 2 skipped', exitCode: 1 })
+  })
+
+  it('fails when no test ran', () => {
+    expect(summarize(report({}), 0, false)).toEqual({ line: '0 passed, 0 failed', exitCode: 1 })
+    expect(summarize(report({ pending: 2 }), 0, false).exitCode).toBe(1)
+  })
+
+  it('fails when vitest died without a report', () => {
+    expect(summarize(undefined, 0, false).exitCode).toBe(1)
+    expect(summarize(undefined, 137, false).exitCode).toBe(137)
+  })
+
+  it('counts a test file that does not load as failed', () => {
+    const broken = { ...report({ passed: 3 }), testResults: [{ status: 'failed', assertionResults: [] }] }
+    expect(summarize(broken, 1, false)).toEqual({ line: '3 passed, 1 failed', exitCode: 1 })
+  })
+})

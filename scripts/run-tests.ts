@@ -1,0 +1,72 @@
+/**
+ * Runs every test and says the result in one plain last line, `N passed, N failed[, N skipped]`, from vitest's own
+ * counts. A run that executed nothing fails: an empty green run looks exactly like a good one.
+ *
+ * WAYBILL_REQUIRE_ALL=1 makes a skipped test a failure, for machines that are known to have all that the tests need.
+ */
+import { spawn } from 'node:child_process'
+import { mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+
+interface Report {
+  readonly numPassedTests: number
+  readonly numFailedTests: number
+  readonly numPendingTests: number
+  readonly numTodoTests: number
+  readonly testResults: readonly {
+    readonly status: string
+    readonly assertionResults: readonly { readonly status: string }[]
+  }[]
+}
+
+export interface Summary {
+  readonly line: string
+  readonly exitCode: number
+}
+
+/** `report` is undefined when vitest died before it wrote one. */
+export function summarize(report: Report | undefined, vitestExitCode: number, requireAll: boolean): Summary {
+  const passed = report?.numPassedTests ?? 0
+  const skipped = (report?.numPendingTests ?? 0) + (report?.numTodoTests ?? 0)
+  // A file that does not load, or whose hooks fail, has no failed test of its own: without this it would count as nothing.
+  const brokenFiles = (report?.testResults ?? []).filter(
+    (file) => file.status === 'failed' && !file.assertionResults.some((test) => test.status === 'failed'),
+  ).length
+  const failed = (report?.numFailedTests ?? 0) + brokenFiles
+
+  const line = `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`
+  if (vitestExitCode !== 0) return { line, exitCode: vitestExitCode }
+  const bad = failed > 0 || passed === 0 || (requireAll && skipped > 0)
+  return { line, exitCode: bad ? 1 : 0 }
+}
+
+async function main(): Promise<void> {
+  const output = '.reports/vitest.json'
+  mkdirSync(dirname(output), { recursive: true })
+  rmSync(output, { force: true })
+
+  const vitest = join(dirname(createRequire(import.meta.url).resolve('vitest/package.json')), 'vitest.mjs')
+  const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${output}`]
+  const child = spawn(process.execPath, [vitest, 'run', ...reporters, ...process.argv.slice(2)], {
+    stdio: 'inherit',
+  })
+  const exitCode = await new Promise<number>((resolve, reject) => {
+    child.once('error', reject)
+    child.once('close', (code) => resolve(code ?? 1))
+  })
+
+  const summary = summarize(readReport(output), exitCode, process.env['WAYBILL_REQUIRE_ALL'] === '1')
+  process.exitCode = summary.exitCode
+  console.log(summary.line)
+}
+
+function readReport(path: string): Report | undefined {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as Report
+  } catch {
+    return undefined
+  }
+}
+
+if (import.meta.main) await main()

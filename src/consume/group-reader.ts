@@ -1,0 +1,178 @@
+import type { HeldQueue, QueueReader } from '../core/log-reading.ts'
+import type { LoggedMessage } from '../core/message.ts'
+import type { DueMessage, QueueName, ReadMessage, Settlement } from '../core/store.ts'
+import { Deliverer, heldBehind } from './deliverer.ts'
+import type { EffectParts } from './effect.ts'
+import type { HandlerGate } from './handler-gate.ts'
+import { Limiter } from './limiter.ts'
+import type { Subscription } from './subscription.ts'
+import { Suspects } from './suspects.ts'
+
+const windowDefault = 100
+const dueMax = 50
+
+export interface GroupReaderParts<Tx> extends EffectParts<Tx> {
+  readonly gate: HandlerGate
+  /** Messages older than this are past the receipts' horizon and are never run (P6). */
+  readonly receiptHorizonMs: number
+}
+
+/**
+ * Reads a group's queues: retried messages that are due, then the log, in turns, so that neither starves the other. The cursor
+ * passes a message only once its disposition is durable (P2).
+ */
+export class GroupReader<Tx> implements QueueReader {
+  readonly reader: string
+  readonly version: number
+  readonly windowMax: number
+  readonly #parts: GroupReaderParts<Tx>
+  readonly #subscriptions: ReadonlyMap<string, Subscription<Tx>>
+  readonly #limiter: Limiter
+
+  constructor(parts: GroupReaderParts<Tx>, subscriptions: readonly Subscription<Tx>[]) {
+    const { settings } = subscriptions[0]!
+    this.#parts = parts
+    this.#subscriptions = new Map(
+      subscriptions.map((subscription) => [subscription.topic.name, subscription]),
+    )
+    this.#limiter = new Limiter(settings.concurrency)
+    this.reader = settings.group
+    this.version = settings.subscriptionVersion
+    this.windowMax = Math.max(
+      windowDefault,
+      ...subscriptions.map((subscription) => subscription.settings.batch ?? 0),
+    )
+  }
+
+  async queues(): Promise<readonly QueueName[]> {
+    return [...this.#subscriptions.values()].flatMap(({ topic }) =>
+      Array.from({ length: topic.queues }, (_, queue) => ({ topic: topic.name, queue })),
+    )
+  }
+
+  async serve(held: HeldQueue): Promise<void> {
+    const { store } = this.#parts.database
+    const subscription = this.#subscriptions.get(held.lease.topic)!
+    const suspects = new Suspects(this.#parts, subscription, held)
+    await suspects.runFromLog((message) => this.#withoutEffect(subscription, message))
+    while (!held.draining.aborted) {
+      const mark = held.mark()
+      const due = await store.due(held.lease, this.#parts.ports.clock.now(), dueMax)
+      await this.#deliverDue(subscription, held, suspects, due)
+      if (held.draining.aborted) return
+      const window = await store.read(held.lease, held.position, this.windowMax)
+      const running = window.findIndex((message) => message.disposition === 'running')
+      if (running === 0) await suspects.runFirst(window[0]!)
+      else if (window.length > 0)
+        await this.#deliverWindow(subscription, held, running < 0 ? window : window.slice(0, running))
+      else if (due.length === 0) await held.idle(mark, await store.nextDue(held.lease))
+    }
+  }
+
+  /** Messages that left the log's path. In ordered groups only heads are due; their followers are held (P21). */
+  async #deliverDue(
+    subscription: Subscription<Tx>,
+    held: HeldQueue,
+    suspects: Suspects<Tx>,
+    due: readonly DueMessage[],
+  ): Promise<void> {
+    const deliverer = new Deliverer(this.#parts, subscription, held)
+    for (const message of due) {
+      if (held.draining.aborted) return
+      if (suspects.includesDue(message)) await suspects.runDue(message)
+      else {
+        await this.#limiter.run(() =>
+          this.#parts.gate.together(() =>
+            deliverer.deliver({ messages: [message], from: 'retrying', attempts: message.attempts }),
+          ),
+        )
+      }
+    }
+  }
+
+  async #deliverWindow(
+    subscription: Subscription<Tx>,
+    held: HeldQueue,
+    window: readonly ReadMessage[],
+  ): Promise<void> {
+    const deliverer = new Deliverer(this.#parts, subscription, held)
+    const end = window.at(-1)!.position
+    const settlements: Settlement[] = []
+    const open: ReadMessage[] = []
+    for (const message of window) {
+      if (message.disposition !== null) continue
+      const settlement = message.blocked ? heldBehind(message) : this.#withoutEffect(subscription, message)
+      if (settlement) settlements.push(settlement)
+      else open.push(message)
+    }
+    // Saves a transaction where the effect's own can move the cursor: nothing else of the window is left to settle.
+    const advanceTo = settlements.length === 0 ? end : undefined
+    const begun = await this.#deliverOpen(subscription, held, deliverer, open, advanceTo, settlements)
+    this.#parts.ports.reached('consume.committed-not-advanced')
+    if (begun < open.length)
+      await deliverer.settle(
+        settlements.filter(({ message }) => message.position < open[begun]!.position),
+        open[begun]!.position - 1,
+      )
+    else if (settlements.length > 0) await deliverer.settle(settlements, end)
+    else await this.#parts.database.store.advance(held.lease, end)
+    held.position = begun < open.length ? open[begun]!.position - 1 : end
+  }
+
+  /** Runs the handlers. Answers how many messages, from the first, were begun: a drain stops in between. */
+  async #deliverOpen(
+    subscription: Subscription<Tx>,
+    held: HeldQueue,
+    deliverer: Deliverer<Tx>,
+    open: readonly ReadMessage[],
+    advanceTo: number | undefined,
+    settlements: Settlement[],
+  ): Promise<number> {
+    const { batch, ordered } = subscription.settings
+    const chunk = batch ?? 1
+    const chunks = Array.from({ length: Math.ceil(open.length / chunk) }, (_, i) =>
+      open.slice(i * chunk, (i + 1) * chunk),
+    )
+    let begun = 0
+    const run = async (messages: readonly ReadMessage[], isLast: boolean): Promise<void> => {
+      if (held.draining.aborted) return
+      begun += messages.length
+      const waiting = messages.filter((message) => deliverer.waits(message))
+      settlements.push(...waiting.map(heldBehind))
+      const free = waiting.length === 0 ? messages : messages.filter((message) => !deliverer.waits(message))
+      const last = isLast && settlements.length === 0 ? advanceTo : undefined
+      await this.#parts.gate.together(() =>
+        deliverer.deliver({ messages: free, from: 'unclaimed', attempts: 0, advanceTo: last }),
+      )
+    }
+    const isSequential = ordered || batch !== undefined
+    if (!isSequential)
+      await all(chunks.map((messages) => this.#limiter.run(() => run(messages, chunks.length === 1))))
+    else
+      for (const [i, messages] of chunks.entries())
+        await this.#limiter.run(() => run(messages, i === chunks.length - 1))
+    return begun
+  }
+
+  /** What needs no handler: filtered by tag, or older than the receipts, which could not tell whether it ran before (P6). */
+  #withoutEffect({ settings }: Subscription<Tx>, message: LoggedMessage): Settlement | undefined {
+    if (settings.tags && !(message.tag !== null && settings.tags.has(message.tag)))
+      return { message, state: 'filtered', attempts: 0, because: `tag is not ${settings.tagFilter}` }
+    if (this.#parts.ports.clock.now() - message.eligibleAt <= this.#parts.receiptHorizonMs) return undefined
+    return {
+      message,
+      state: 'dead',
+      attempts: 0,
+      cause: 'receipt.older-than-horizon',
+      because: 'older than receipts are kept, so whether it took effect before cannot be told',
+      releaseFollower: settings.ordered,
+    }
+  }
+}
+
+/** Waits for all, also when one fails, then throws the first failure: none may go on behind the reader's back. */
+async function all(work: readonly Promise<void>[]): Promise<void> {
+  const results = await Promise.allSettled(work)
+  const failed = results.find((result) => result.status === 'rejected')
+  if (failed) throw failed.reason
+}

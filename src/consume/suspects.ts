@@ -1,0 +1,108 @@
+import type { HeldQueue } from '../core/log-reading.ts'
+import type { LoggedMessage } from '../core/message.ts'
+import type { DueMessage, ReadMessage, Settlement } from '../core/store.ts'
+import { Deliverer, heldBehind } from './deliverer.ts'
+import type { GroupReaderParts } from './group-reader.ts'
+import type { Subscription } from './subscription.ts'
+
+/** A message during which its process died this often, with nothing else running, is poison. */
+const crashesMax = 3
+
+/**
+ * After a predecessor died: whatever it may have been handling runs alone, each marked before its body is even loaded. A process
+ * that dies again blames the marked message, and no bystander (P17).
+ */
+export class Suspects<Tx> {
+  readonly #parts: GroupReaderParts<Tx>
+  readonly #subscription: Subscription<Tx>
+  readonly #held: HeldQueue
+
+  constructor(parts: GroupReaderParts<Tx>, subscription: Subscription<Tx>, held: HeldQueue) {
+    this.#parts = parts
+    this.#subscription = subscription
+    this.#held = held
+  }
+
+  /** Works through the suspect part of the log, one message at a time. */
+  async runFromLog(withoutEffect: (message: LoggedMessage) => Settlement | undefined): Promise<void> {
+    const { store } = this.#parts.database
+    const { lease, draining } = this.#held
+    while (!draining.aborted && this.#held.position < lease.suspectThrough) {
+      const next = await store.peek(lease, this.#held.position)
+      if (!next || next.position > lease.suspectThrough) return
+      const state = (await store.dispositions(lease, [next.id])).get(next.id)
+      if (state === undefined || state === 'running') {
+        await this.#runAlone(next, 0, async () => {
+          const message = await store.load(lease, next.position)
+          return (
+            message && this.#deliver(message, message.blocked ? heldBehind(message) : withoutEffect(message))
+          )
+        })
+      }
+      await store.advance(lease, next.position)
+      this.#held.position = next.position
+    }
+  }
+
+  includesDue(message: DueMessage): boolean {
+    return message.disposition === 'running' || message.dueAt <= this.#held.lease.suspectDueBefore
+  }
+
+  async runDue(message: DueMessage): Promise<void> {
+    await this.#runAlone(message, message.attempts, () => this.#deliver(message, undefined, message.attempts))
+  }
+
+  /** A message that is still marked though its part of the log is no longer suspect: the next one to read. */
+  async runFirst(message: ReadMessage): Promise<void> {
+    await this.#runAlone(message, 0, () =>
+      this.#deliver(message, message.blocked ? heldBehind(message) : undefined),
+    )
+    await this.#parts.database.store.advance(this.#held.lease, message.position)
+    this.#held.position = message.position
+  }
+
+  async #deliver(message: LoggedMessage, settlement: Settlement | undefined, attempts = 0): Promise<void> {
+    const deliverer = new Deliverer(this.#parts, this.#subscription, this.#held)
+    if (settlement) await deliverer.settle([settlement])
+    else await deliverer.deliver({ messages: [message], from: 'running', attempts })
+  }
+
+  async #runAlone(
+    suspect: Pick<LoggedMessage, 'id' | 'position'>,
+    attempts: number,
+    run: () => Promise<void> | undefined | Promise<void | undefined>,
+  ): Promise<void> {
+    const { store } = this.#parts.database
+    await this.#parts.gate.alone(async (reallyAlone) => {
+      const crashes = await store.markRunning(this.#held.lease, suspect, reallyAlone)
+      if (crashes < crashesMax) await run()
+      else await this.#bury(suspect, attempts, crashes)
+    })
+  }
+
+  async #bury(
+    suspect: Pick<LoggedMessage, 'id' | 'position'>,
+    attempts: number,
+    crashes: number,
+  ): Promise<void> {
+    const { store } = this.#parts.database
+    const { lease } = this.#held
+    const message = 'body' in suspect ? (suspect as LoggedMessage) : await store.load(lease, suspect.position)
+    if (!message) return
+    const because = `its process died ${crashes} times while it ran alone`
+    await new Deliverer(this.#parts, this.#subscription, this.#held).settle([
+      {
+        message,
+        state: 'dead',
+        attempts,
+        cause: 'handler.poison',
+        because,
+        releaseFollower: this.#subscription.settings.ordered,
+      },
+    ])
+    this.#parts.ports.log.error(
+      { group: lease.reader, topic: lease.topic, id: suspect.id, crashes },
+      `a message was dead-lettered as poison: ${because}`,
+    )
+  }
+}

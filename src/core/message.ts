@@ -1,0 +1,69 @@
+import type { MessageId } from './ids.ts'
+
+/** What a publisher gives. Only `body` is needed. */
+export interface NewMessage<In> {
+  readonly body: In
+  /** The business key that people search by, such as an order id. At most 255 bytes of UTF-8. */
+  readonly key?: string | undefined
+  /** Messages with one sharding key stay in order: they share a queue (P18, P19). At most 255 bytes. */
+  readonly shardingKey?: string | undefined
+  /** Groups may filter by it. At most 255 bytes, without '|'. */
+  readonly tag?: string | undefined
+  /** At most 64, each at most 1 KiB, name and value together. Names beginning with `waybill-` are Waybill's own. */
+  readonly headers?: Readonly<Record<string, string>> | undefined
+  /** A second publish of the same dedup key on this topic within 24 h is a no-op that answers the first one's id (P27). */
+  readonly dedupKey?: string | undefined
+}
+
+/** A message as it lies in a log and travels: validated, body encoded. */
+export interface Envelope {
+  readonly id: MessageId
+  /** The service that published it. */
+  readonly service: string
+  readonly topic: string
+  readonly tag: string | null
+  readonly key: string | null
+  readonly shardingKey: string | null
+  readonly headers: Readonly<Record<string, string>>
+  /** JSON text, or bytes of a binary topic. */
+  readonly body: string | Uint8Array
+  readonly bodyHash: string
+  /** Milliseconds since 1970, the publisher's clock. */
+  readonly publishedAt: number
+  /** When it became due: at commit, or at its due or decision time. Never changes (P6). */
+  readonly eligibleAt: number
+}
+
+/** What `publish` hands to the store: an envelope, and the dedup key that guards it. */
+export interface PublishedEnvelope extends Envelope {
+  readonly dedupKey: string | null
+}
+
+/** Where a landed message came from: the position in the log it was read from (P1). */
+export interface SourcePosition {
+  /** Names the log: `database:<epoch>` or a broker's own name. */
+  readonly source: string
+  readonly queue: number
+  readonly position: number
+}
+
+/** A message in a log, at its position. */
+export interface LoggedMessage extends Envelope {
+  readonly queue: number
+  readonly position: number
+  /** Null where it was published in this database. */
+  readonly source: SourcePosition | null
+}
+
+/** What a handler gets. */
+export interface Message<Body> {
+  readonly id: MessageId
+  readonly service: string
+  readonly topic: string
+  readonly tag: string | undefined
+  readonly key: string | undefined
+  readonly shardingKey: string | undefined
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: Body
+  readonly publishedAt: Date
+}

@@ -1,0 +1,17 @@
+/** FNV-1a, 32 bits, over the UTF-8 bytes: stable for ever, because it decides which queue a sharding key's messages are in (P19). */
+export function fnv1a32(text: string): number {
+  let hash = 0x811c9dc5
+  for (const byte of new TextEncoder().encode(text)) {
+    hash ^= byte
+    hash = Math.imul(hash, 0x01000193)
+  }
+  return hash >>> 0
+}
+
+/** The queue of a message: by its sharding key, or spread by its id when it has none. */
+export function queueOf(
+  message: { readonly id: string; readonly shardingKey: string | null },
+  queues: number,
+): number {
+  return fnv1a32(message.shardingKey ?? message.id) % queues
+}

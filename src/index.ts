@@ -1,0 +1,27 @@
+export { Waybill, type Consumer } from './waybill.ts'
+export type { WaybillOptions } from './options.ts'
+export type { Health } from './health.ts'
+export { binary, topic, type Addressed, type Topic, type TopicOptions } from './core/topic.ts'
+export { deadLetter, discard, retry, type Outcome } from './core/outcome.ts'
+export { exponentialRetries, fixedRetries, rocketmqRetries, type RetryPolicy } from './core/policies/retry.ts'
+export { WaybillError, errorCodes, isWaybillError, type ErrorCode } from './core/errors.ts'
+export type { Duration } from './core/duration.ts'
+export type { MessageId } from './core/ids.ts'
+export type { Message, NewMessage } from './core/message.ts'
+export type { BatchHandler, Context, Handler } from './consume/handler.ts'
+export type { BatchConsumeOptions, ConsumeOptions } from './consume/options.ts'
+export type {
+  AuditNote,
+  DeadLetter,
+  DeadLetterFilter,
+  DeadLetterKey,
+  Found,
+  QueueLag,
+  SearchQuery,
+  StartPosition,
+} from './core/store.ts'
+export type { DispositionState, State } from './core/state.ts'
+export type { Database } from './core/database.ts'
+export type { Transport } from './core/transport.ts'
+export type { Log } from './core/log.ts'
+export type { StandardSchema } from './core/standard-schema.ts'

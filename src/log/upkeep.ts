@@ -1,0 +1,27 @@
+import { reasonOf } from '../core/errors.ts'
+import type { Ports } from '../core/ports.ts'
+import type { Store } from '../core/store.ts'
+
+const everyMs = 3_600_000
+
+/** Drops, every hour, what is older than the retention and passed by every reader. Answers how to stop. */
+export function startUpkeep(store: Store<never>, ports: Ports, retentionMs: number): () => void {
+  let stopped = false
+  let cancel = (): void => {}
+  const run = async (): Promise<void> => {
+    try {
+      while (!stopped && (await store.purge(ports.clock.now() - retentionMs)) > 0);
+    } catch (error) {
+      ports.log.warn(
+        { err: error },
+        `dropping old messages failed and is tried again in an hour: ${reasonOf(error)}`,
+      )
+    }
+    if (!stopped) cancel = ports.clock.after(everyMs, () => void run())
+  }
+  cancel = ports.clock.after(everyMs, () => void run())
+  return () => {
+    stopped = true
+    cancel()
+  }
+}

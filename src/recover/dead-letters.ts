@@ -1,0 +1,52 @@
+import { WaybillError } from '../core/errors.ts'
+import type { AuditNote, DeadLetter, DeadLetterFilter, DeadLetterKey, Store } from '../core/store.ts'
+
+/** What failed for good, in plain sight: to look at, to deliver again, or to give up on purpose. */
+export class DeadLetters {
+  readonly #store: Store<never>
+  readonly #changed: () => void
+
+  constructor(store: Store<never>, changed: () => void) {
+    this.#store = store
+    this.#changed = changed
+  }
+
+  /** Oldest first, at most `limit` (100; 1000 at most). The group `@relay` has what a transport refused, `@land` what could not enter the log. */
+  list(filter: DeadLetterFilter = {}): Promise<readonly DeadLetter[]> {
+    return this.#store.deadLetters(filter)
+  }
+
+  /**
+   * Delivers dead letters again, with fresh retries, in the order of their keys. Asking twice does it once.
+   * @returns how many of them were dead letters and are due now
+   * @throws WaybillError `dead-letter.unknown` for one that cannot be redriven
+   */
+  async redrive(selection: readonly DeadLetterKey[], note: AuditNote): Promise<number> {
+    checkNote(note)
+    const count = await this.#store.redrive(selection, note)
+    this.#changed()
+    return count
+  }
+
+  /** Gives dead letters up for good; later messages of their keys go on. Kept in the audit. */
+  async discard(selection: readonly DeadLetterKey[], note: AuditNote): Promise<number> {
+    checkNote(note)
+    const count = await this.#store.discardDead(selection, note)
+    this.#changed()
+    return count
+  }
+}
+
+function checkNote(note: AuditNote): void {
+  if (
+    typeof note?.by === 'string' &&
+    note.by !== '' &&
+    typeof note.because === 'string' &&
+    note.because !== ''
+  )
+    return
+  throw new WaybillError(
+    'config.invalid',
+    "say who does this and why: { by: 'name', because: 'reason' }; it is kept in the audit",
+  )
+}

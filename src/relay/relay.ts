@@ -1,0 +1,141 @@
+import { reasonOf } from '../core/errors.ts'
+import type { HeldQueue, QueueReader } from '../core/log-reading.ts'
+import type { LoggedMessage } from '../core/message.ts'
+import type { Ports } from '../core/ports.ts'
+import type { QueueName, ReadMessage, Settlement, Store, TopicDeclaration } from '../core/store.ts'
+import type { OpenTransport, SendOutcome } from '../core/transport.ts'
+
+const windowMax = 500
+const dueMax = 100
+export const relayReader = '@relay'
+
+export interface RelayParts {
+  readonly store: Store<never>
+  readonly transport: OpenTransport
+  readonly transportName: string
+  readonly ports: Ports
+}
+
+/**
+ * Takes messages from the log to the transport, in batches. The cursor passes a message only once it was sent or is among the dead
+ * letters, so whatever was not sent is found again after any crash (P2): this *is* the compensator of the local message table.
+ * A crash between sending and marking sends again, with the same ids; the receiving log suppresses them.
+ */
+export class Relay implements QueueReader {
+  readonly reader = relayReader
+  readonly version = 0
+  readonly windowMax = windowMax
+  readonly #parts: RelayParts
+  #topics: readonly TopicDeclaration[] = []
+
+  constructor(parts: RelayParts) {
+    this.#parts = parts
+  }
+
+  /** All topics of the database, as they appear. */
+  async queues(): Promise<readonly QueueName[]> {
+    const topics = await this.#parts.store.topics()
+    if (topics.length !== this.#topics.length) {
+      await this.#parts.store.declareReader(relayReader, topics, 'oldest')
+      this.#topics = topics
+    }
+    return topics.flatMap((topic) =>
+      Array.from({ length: topic.queues }, (_, queue) => ({ topic: topic.name, queue })),
+    )
+  }
+
+  async serve(held: HeldQueue): Promise<void> {
+    const { store, ports } = this.#parts
+    while (!held.draining.aborted) {
+      const mark = held.mark()
+      const redriven = await store.due(held.lease, ports.clock.now(), dueMax)
+      if (redriven.length > 0) await this.#sendRedriven(held, redriven)
+      const window = await store.read(held.lease, held.position, windowMax)
+      if (window.length > 0) await this.#sendWindow(held, window)
+      else if (redriven.length === 0) await held.idle(mark, await store.nextDue(held.lease))
+    }
+  }
+
+  async #sendWindow(held: HeldQueue, window: readonly ReadMessage[]): Promise<void> {
+    const { store, ports, transportName } = this.#parts
+    // What was landed here came from elsewhere and is not ours to send.
+    const own = window.filter((message) => message.source === null && message.disposition === null)
+    ports.reached('relay.read-not-sent')
+    const outcomes = await this.#send(held, own)
+    ports.reached('relay.sent-not-marked')
+    // Only a contiguous prefix may be passed (P2).
+    const stop = outcomes.findIndex((outcome) => outcome.outcome === 'unknown')
+    const passed = stop < 0 ? own : own.slice(0, stop)
+    const end = stop < 0 ? window.at(-1)!.position : own[stop]!.position - 1
+    const refused = passed.flatMap((message, i) => refusal(message, outcomes[i]!))
+    if (refused.length > 0) await this.#settleRefused(held, refused)
+    if (end > held.position) {
+      const proof = outcomes.slice(0, passed.length).findLast((outcome) => outcome.outcome === 'sent')
+      const from = passed[0]?.position ?? end
+      await store.advance(
+        held.lease,
+        end,
+        proof && {
+          transport: transportName,
+          from,
+          count: passed.length - refused.length,
+          proof: proof.proof,
+        },
+      )
+      held.position = end
+    }
+    ports.telemetry.count('relayed', { transport: transportName }, passed.length - refused.length)
+    if (stop >= 0)
+      throw new Error(
+        `the transport left ${own.length - stop} of ${own.length} messages unanswered: ${(outcomes[stop] as { because: string }).because}`,
+      )
+  }
+
+  async #sendRedriven(held: HeldQueue, redriven: readonly LoggedMessage[]): Promise<void> {
+    const outcomes = await this.#send(held, redriven)
+    const settlements = redriven.flatMap((message, i): Settlement[] => {
+      const outcome = outcomes[i]!
+      if (outcome.outcome === 'refused') return refusal(message, outcome)
+      return outcome.outcome === 'sent'
+        ? [{ message, state: 'done', attempts: 0, because: 'sent after a redrive' }]
+        : []
+    })
+    await this.#settleRefused(held, settlements)
+    const unknown = outcomes.find((outcome) => outcome.outcome === 'unknown')
+    if (unknown) throw new Error(`the transport left redriven messages unanswered: ${unknown.because}`)
+  }
+
+  async #settleRefused(held: HeldQueue, settlements: readonly Settlement[]): Promise<void> {
+    await this.#parts.store.settle(held.lease, settlements)
+    for (const { message, state, because } of settlements) {
+      if (state === 'dead')
+        this.#parts.ports.log.error(
+          { id: message.id, topic: message.topic, key: message.key },
+          `the transport refused a message, which is now a dead letter of ${relayReader}: ${because ?? ''}`,
+        )
+    }
+  }
+
+  async #send(held: HeldQueue, messages: readonly LoggedMessage[]): Promise<readonly SendOutcome[]> {
+    if (messages.length === 0) return []
+    const source = `database:${await this.#parts.store.epoch()}`
+    const batch = {
+      topics: this.#topics.filter((topic) => topic.name === held.lease.topic),
+      messages: messages.map((message) => ({
+        ...message,
+        from: { source, queue: message.queue, position: message.position },
+      })),
+    }
+    try {
+      return await this.#parts.transport.send(batch)
+    } catch (error) {
+      return messages.map(() => ({ outcome: 'unknown', because: reasonOf(error) }))
+    }
+  }
+}
+
+function refusal(message: LoggedMessage, outcome: SendOutcome): Settlement[] {
+  return outcome.outcome === 'refused'
+    ? [{ message, state: 'dead', attempts: 1, cause: 'transport.refused', because: outcome.because }]
+    : []
+}

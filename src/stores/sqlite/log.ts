@@ -1,0 +1,72 @@
+import type { MessageId } from '../../core/ids.ts'
+import type { DispositionState } from '../../core/state.ts'
+import type { Lease, QueueLag, ReadMessage, RelayedBatch } from '../../core/store.ts'
+import type { Row, SqliteConnection } from './driver.ts'
+import type { GroupOrder } from './groups.ts'
+import { fenceHolds, fenceParams, leaseLost } from './leases.ts'
+import { toLogged } from './rows.ts'
+
+const messages = 'm.pos, m.id, m.service, m.topic, m.queue, m.tag, m.key, m.sharding_key, m.headers, m.body, m.body_hash, m.published_at, m.eligible_at, m.source, m.source_queue, m.source_pos'
+const range = 'm.topic = ? and m.queue = ? and m.pos > ? order by m.pos limit ?'
+
+// Rowid order is commit order: SQLite's writers are serial, so a range read can skip nothing (P11).
+const readPlain = `select ${messages} from waybill_messages m where ${range}`
+const readWithState = `select ${messages}, d.state from waybill_messages m left join waybill_dispositions d on d.grp = ? and d.message_id = m.id where ${range}`
+
+/** True where an earlier message of the key is in the way. Bind the group. */
+export function blockedBy(order: GroupOrder, message: string): string {
+  const states = order.onFailure === 'skip' ? "'retrying', 'running', 'held'" : "'retrying', 'running', 'held', 'dead'"
+  return `exists (select 1 from waybill_dispositions b where b.grp = ? and b.sharding_key = ${message}.sharding_key
+    and b.state in (${states}) and b.state in ('retrying', 'running', 'held', 'dead') and b.pos < ${message}.pos)`
+}
+
+export function read(connection: SqliteConnection, lease: Lease, after: number, limit: number, order: GroupOrder): readonly ReadMessage[] {
+  const { reader, topic, queue } = lease
+  if (reader.startsWith('@land')) return connection.all(readPlain, topic, queue, after, limit).map(toRead)
+  if (!order.ordered) return connection.all(readWithState, reader, topic, queue, after, limit).map(toRead)
+  const sql = `select ${messages}, d.state, m.sharding_key is not null and ${blockedBy(order, 'm')} as blocked
+    from waybill_messages m left join waybill_dispositions d on d.grp = ? and d.message_id = m.id where ${range}`
+  return connection.all(sql, reader, reader, topic, queue, after, limit).map(toRead)
+}
+
+export function peek(connection: SqliteConnection, lease: Lease, after: number): { position: number; id: MessageId } | undefined {
+  const row = connection.all('select pos, id from waybill_messages where topic = ? and queue = ? and pos > ? order by pos limit 1', lease.topic, lease.queue, after)[0]
+  return row && { position: row['pos'] as number, id: row['id'] as MessageId }
+}
+
+export function advance(connection: SqliteConnection, lease: Lease, position: number, relayed: RelayedBatch | undefined, now: number): void {
+  const changed = connection.run(`update waybill_cursors set pos = max(pos, ?) where reader = ? and topic = ? and queue = ? and ${fenceHolds}`, position, lease.reader, lease.topic, lease.queue, ...fenceParams(lease))
+  if (changed === 0) throw leaseLost(lease)
+  if (!relayed) return
+  connection.run(
+    'insert into waybill_relay_batches (topic, queue, from_pos, to_pos, count, transport, proof, at) values (?, ?, ?, ?, ?, ?, ?, ?) on conflict do update set to_pos = excluded.to_pos, count = excluded.count, at = excluded.at',
+    lease.topic, lease.queue, relayed.from, position, relayed.count, relayed.transport, relayed.proof, now,
+  )
+}
+
+export function lag(connection: SqliteConnection): readonly QueueLag[] {
+  return connection
+    .all(
+      `select c.reader, c.topic, c.queue, c.pos, l.owner,
+        (select coalesce(max(m.pos), 0) from waybill_messages m where m.topic = c.topic and m.queue = c.queue) as log_end,
+        (select count(*) from waybill_messages m where m.topic = c.topic and m.queue = c.queue and m.pos > c.pos) as waiting
+       from waybill_cursors c left join waybill_leases l on l.reader = c.reader and l.topic = c.topic and l.queue = c.queue
+       order by c.reader, c.topic, c.queue`,
+    )
+    .map((row) => ({
+      reader: row['reader'] as string,
+      topic: row['topic'] as string,
+      queue: row['queue'] as number,
+      position: row['pos'] as number,
+      end: row['log_end'] as number,
+      waiting: row['waiting'] as number,
+      owner: row['owner'] as string | null,
+    }))
+}
+
+function toRead(row: Row): ReadMessage {
+  const read = toLogged(row) as { -readonly [K in keyof ReadMessage]: ReadMessage[K] }
+  read.disposition = (row['state'] ?? null) as DispositionState | null
+  read.blocked = row['blocked'] === 1
+  return read
+}

@@ -1,0 +1,123 @@
+import { type FSWatcher, watch as watchFile } from 'node:fs'
+import type { OpenDatabase, OpenOptions } from '../../core/database.ts'
+import { WaybillError } from '../../core/errors.ts'
+import type { Ports } from '../../core/ports.ts'
+import type { SqliteConnection, SqliteDriver, SqliteTx } from './driver.ts'
+import { coded } from './errors.ts'
+import { checkSchema, migrate } from './migrate.ts'
+import { SqliteStore, noTransaction } from './store.ts'
+import { Transactions } from './transactions.ts'
+
+const busyTimeoutMs = 10_000
+const synchronousFull = 2
+
+/** Opens a SQLite file as a Waybill database, through any of the three libraries. */
+export function openSqlite(driver: SqliteDriver, path: string, ports: Ports, options: OpenOptions): OpenDatabase<SqliteTx> {
+  let writer: SqliteConnection | undefined
+  try {
+    writer = connect(driver, path, false)
+    if (options.migrate === 'auto') migrate(writer, ports)
+    else checkSchema(writer, path)
+    const reader = connect(driver, path, true)
+    return assemble(driver, path, ports, writer, reader)
+  } catch (error) {
+    writer?.close()
+    throw coded(driver, error, { path })
+  }
+}
+
+function assemble(driver: SqliteDriver, path: string, ports: Ports, writer: SqliteConnection, reader: SqliteConnection): OpenDatabase<SqliteTx> {
+  const transactions = new Transactions(writer, driver, ports)
+  const adopted = new AdoptedHandles(driver)
+  const connectionOf = (tx: SqliteTx): SqliteConnection => transactions.of(tx)?.open() ?? adopted.connectionOf(tx)
+  const watchers = new Set<() => void>()
+  const store = new SqliteStore({ ports, reader, transactions, connectionOf, watch: (changed) => watchWal(path, ports, watchers, changed) })
+  return {
+    store,
+    assertInTransaction: (tx) => {
+      if (transactions.of(tx)) return
+      if (!adopted.connectionOf(tx).isTransaction) throw noTransaction()
+    },
+    transaction: (stages) => transactions.run(stages),
+    afterCommit: (tx, work) => {
+      const transaction = transactions.of(tx)
+      if (!transaction) throw new WaybillError('publish.after-commit-unsupported', 'afterCommit needs a transaction that Waybill opened (waybill.transaction or a handler): of others it cannot know whether they committed')
+      transaction.afterCommit.push(work)
+    },
+    close: async () => {
+      for (const stop of watchers) stop()
+      reader.close()
+      writer.close()
+    },
+  }
+}
+
+/** WAL and synchronous=FULL on every connection, and read back: some builds silently run WAL at NORMAL and lose commits at a power cut. */
+function connect(driver: SqliteDriver, path: string, readOnly: boolean): SqliteConnection {
+  const connection = driver.connect(path, { readOnly, busyTimeoutMs })
+  try {
+    if (!readOnly) useWal(connection, path)
+    connection.exec('pragma synchronous = full')
+    assertFull(connection, path)
+    return connection
+  } catch (error) {
+    connection.close()
+    throw error
+  }
+}
+
+function useWal(connection: SqliteConnection, path: string): void {
+  const mode = connection.all('pragma journal_mode = wal')[0]?.['journal_mode']
+  if (mode !== 'wal') {
+    throw new WaybillError('store.unsafe-settings', `${path} cannot use write-ahead logging (journal_mode is ${String(mode)}); Waybill needs a file on a local disk`, { path, journalMode: mode })
+  }
+}
+
+function assertFull(connection: SqliteConnection, path: string): void {
+  const synchronous = connection.all('pragma synchronous')[0]?.['synchronous'] as number
+  if (synchronous >= synchronousFull) return
+  throw new WaybillError('store.unsafe-settings', `a connection to ${path} runs with synchronous=${synchronous}, which loses commits at a power cut; run "pragma synchronous = full" on it before the transaction`, { synchronous })
+}
+
+/** Users' own handles, each looked at once. */
+class AdoptedHandles {
+  readonly #driver: SqliteDriver
+  readonly #connections = new WeakMap<object, SqliteConnection>()
+
+  constructor(driver: SqliteDriver) {
+    this.#driver = driver
+  }
+
+  connectionOf(tx: unknown): SqliteConnection {
+    const handle = typeof tx === 'object' && tx !== null ? tx : undefined
+    const known = handle && this.#connections.get(handle)
+    if (known) return known
+    const connection = handle && this.#driver.adopt(handle)
+    if (!handle || !connection) {
+      throw new WaybillError('publish.handle-unknown', `this is no handle of ${this.#driver.name}, and whether it is in a transaction cannot be told; pass the handle that the business change is written with`)
+    }
+    assertFull(connection, 'the handle given to publish')
+    this.#connections.set(handle, connection)
+    return connection
+  }
+}
+
+/** Every commit appends to the WAL file, whichever process makes it. */
+function watchWal(path: string, ports: Ports, watchers: Set<() => void>, changed: () => void): () => void {
+  let watcher: FSWatcher | undefined
+  const stop = (): void => {
+    watcher?.close()
+    watchers.delete(stop)
+  }
+  try {
+    watcher = watchFile(`${path}-wal`, { persistent: false }, changed)
+    watcher.on('error', (error) => {
+      ports.log.warn({ err: error, path }, 'watching the WAL failed; new messages are found by polling')
+      stop()
+    })
+    watchers.add(stop)
+  } catch (error) {
+    ports.log.warn({ err: error, path }, 'the WAL cannot be watched; new messages are found by polling')
+  }
+  return stop
+}

@@ -1,0 +1,207 @@
+import { WaybillError } from '../../core/errors.ts'
+import type { MessageId, OwnerId } from '../../core/ids.ts'
+import type { LoggedMessage, PublishedEnvelope } from '../../core/message.ts'
+import type { Ports } from '../../core/ports.ts'
+import type * as contract from '../../core/store.ts'
+import { listDeadLetters, discardDead, redrive } from './dead-letters.ts'
+import * as dispositions from './dispositions.ts'
+import type { SqliteConnection, SqliteTx } from './driver.ts'
+import { type GroupOrder, countOlder, createCursors, declareGroup, orderOf, registerGroups } from './groups.ts'
+import { land, landedUpTo } from './landing.ts'
+import * as leases from './leases.ts'
+import * as log from './log.ts'
+import { meta } from './migrate.ts'
+import { append } from './publishing.ts'
+import { purge } from './purge.ts'
+import { search } from './search.ts'
+import { Topics } from './topics.ts'
+import type { Transactions } from './transactions.ts'
+
+export interface SqliteStoreParts {
+  readonly ports: Ports
+  readonly reader: SqliteConnection
+  readonly transactions: Transactions
+  /** The connection of a handle in a transaction: Waybill's own, or the user's. */
+  readonly connectionOf: (tx: SqliteTx) => SqliteConnection
+  readonly watch: (changed: () => void) => () => void
+}
+
+/**
+ * The store on one SQLite file. Writers are serial, so rowid order is commit order and a cursor is one number (P11). Reads go over
+ * a connection of their own: the write connection may be inside a user's open transaction and would show what is not committed.
+ */
+export class SqliteStore implements contract.Store<SqliteTx> {
+  readonly can: contract.StoreCapabilities = { clock: 'host', wakeUps: 'watch', sharedByProcesses: true }
+  readonly #parts: SqliteStoreParts
+  readonly #topics: Topics
+  readonly #epoch: string
+  readonly #orders = new Map<string, GroupOrder>()
+
+  constructor(parts: SqliteStoreParts) {
+    this.#parts = parts
+    this.#topics = new Topics(parts.reader)
+    this.#epoch = meta(parts.reader, 'epoch') ?? ''
+  }
+
+  append(tx: SqliteTx, messages: readonly PublishedEnvelope[], topics: readonly contract.TopicDeclaration[]): readonly contract.Appended[] {
+    const connection = this.#parts.connectionOf(tx)
+    for (const topic of topics) this.#topics.ensure(connection, topic, this.#now())
+    return append(connection, messages, topics, this.#now())
+  }
+
+  declareTopics(topics: readonly contract.TopicDeclaration[]): Promise<void> {
+    return this.#write((connection) => topics.forEach((topic) => this.#topics.ensure(connection, topic, this.#now())))
+  }
+
+  async declareGroup(group: contract.GroupDeclaration): Promise<void> {
+    await this.#write((connection) => declareGroup(connection, group, this.#epoch, this.#epoch, this.#now()))
+    this.#orders.set(group.name, { ordered: group.ordered, onFailure: group.onFailure })
+  }
+
+  registerGroups(groups: readonly string[], databaseId: string): Promise<void> {
+    return this.#write((connection) => registerGroups(connection, groups, databaseId, this.#now()))
+  }
+
+  declareReader(reader: string, topics: readonly contract.TopicDeclaration[], from: contract.StartPosition): Promise<void> {
+    return this.#write((connection) => createCursors(connection, reader, topics, from, this.#epoch))
+  }
+
+  async countOlder(reader: string, topics: readonly string[]): Promise<number> {
+    return countOlder(this.#parts.reader, reader, topics)
+  }
+
+  async topics(): Promise<readonly contract.TopicDeclaration[]> {
+    return this.#topics.list()
+  }
+
+  share(owner: OwnerId, readers: readonly contract.ReaderMembership[], leaseMs: number): Promise<readonly contract.Share[]> {
+    return this.#write((connection) => leases.share(connection, owner, readers, leaseMs, this.#now()))
+  }
+
+  async hasOpening(owner: OwnerId, readers: readonly contract.ReaderMembership[]): Promise<boolean> {
+    return leases.hasOpening(this.#parts.reader, owner, readers, this.#now())
+  }
+
+  release(held: readonly contract.Lease[]): Promise<void> {
+    return this.#write((connection) => leases.release(connection, held))
+  }
+
+  async leave(owner: OwnerId): Promise<void> {
+    await this.#write((connection) => connection.run('delete from waybill_members where owner = ?', owner))
+  }
+
+  async read(lease: contract.Lease, after: number, limit: number): Promise<readonly contract.ReadMessage[]> {
+    return log.read(this.#parts.reader, lease, after, limit, this.#orderOf(lease.reader))
+  }
+
+  async peek(lease: contract.Lease, after: number): Promise<{ position: number; id: MessageId } | undefined> {
+    return log.peek(this.#parts.reader, lease, after)
+  }
+
+  advance(lease: contract.Lease, position: number, relayed?: contract.RelayedBatch): Promise<void> {
+    return this.#write((connection) => log.advance(connection, lease, position, relayed, this.#now()))
+  }
+
+  claim(tx: SqliteTx, lease: contract.Lease, messages: readonly LoggedMessage[], from: contract.ClaimFrom): readonly MessageId[] {
+    return dispositions.claim(this.#parts.connectionOf(tx), lease, messages, from, this.#now())
+  }
+
+  markDiscarded(tx: SqliteTx, lease: contract.Lease, id: MessageId, because: string): void {
+    dispositions.markDiscarded(this.#parts.connectionOf(tx), lease.reader, id, because)
+  }
+
+  advanceIn(tx: SqliteTx, lease: contract.Lease, position: number): void {
+    log.advance(this.#parts.connectionOf(tx), lease, position, undefined, this.#now())
+  }
+
+  releaseFollower(tx: SqliteTx, lease: contract.Lease, shardingKey: string): void {
+    dispositions.releaseFollower(this.#parts.connectionOf(tx), lease.reader, shardingKey, this.#orderOf(lease.reader), this.#now())
+  }
+
+  settle(lease: contract.Lease, settlements: readonly contract.Settlement[], advanceTo?: number): Promise<void> {
+    return this.#write((connection) => {
+      dispositions.settle(connection, lease, settlements, this.#orderOf(lease.reader), this.#now())
+      if (advanceTo !== undefined) log.advance(connection, lease, advanceTo, undefined, this.#now())
+    })
+  }
+
+  async dispositions(lease: contract.Lease, ids: readonly MessageId[]): ReturnType<contract.Store<SqliteTx>['dispositions']> {
+    return dispositions.dispositions(this.#parts.reader, lease.reader, ids)
+  }
+
+  async due(lease: contract.Lease, now: number, limit: number): Promise<readonly contract.DueMessage[]> {
+    return dispositions.due(this.#parts.reader, lease, now, limit)
+  }
+
+  async nextDue(lease: contract.Lease): Promise<number | undefined> {
+    return dispositions.nextDue(this.#parts.reader, lease)
+  }
+
+  markRunning(lease: contract.Lease, message: { id: MessageId; position: number }, alone: boolean): Promise<number> {
+    return this.#write((connection) => dispositions.markRunning(connection, lease, message, alone, this.#now()))
+  }
+
+  async load(lease: contract.Lease, position: number): Promise<contract.ReadMessage | undefined> {
+    const [message] = await this.read(lease, position - 1, 1)
+    return message?.position === position ? message : undefined
+  }
+
+  land(batch: contract.LandingBatch): Promise<readonly contract.LandedAs[]> {
+    return this.#write((connection) => land(connection, this.#topics, batch, this.#now()))
+  }
+
+  async landedUpTo(source: string, topic: string, queue: number): Promise<number | undefined> {
+    return landedUpTo(this.#parts.reader, source, topic, queue)
+  }
+
+  async deadLetters(filter: contract.DeadLetterFilter): Promise<readonly contract.DeadLetter[]> {
+    return listDeadLetters(this.#parts.reader, filter)
+  }
+
+  redrive(selection: readonly contract.DeadLetterKey[], by: contract.AuditNote): Promise<number> {
+    return this.#write((connection) => redrive(connection, selection, by, this.#now()))
+  }
+
+  discardDead(selection: readonly contract.DeadLetterKey[], by: contract.AuditNote): Promise<number> {
+    return this.#write((connection) => discardDead(connection, selection, by, this.#now()))
+  }
+
+  async search(query: contract.SearchQuery): Promise<readonly contract.Found[]> {
+    return search(this.#parts.reader, query)
+  }
+
+  async lag(): Promise<readonly contract.QueueLag[]> {
+    return log.lag(this.#parts.reader)
+  }
+
+  async epoch(): Promise<string> {
+    return this.#epoch
+  }
+
+  purge(before: number): Promise<number> {
+    return this.#write((connection) => purge(connection, before))
+  }
+
+  watch(changed: () => void): () => void {
+    return this.#parts.watch(changed)
+  }
+
+  #write<R>(work: (connection: SqliteConnection) => R): Promise<R> {
+    return this.#parts.transactions.write(work)
+  }
+
+  #now(): number {
+    return this.#parts.ports.clock.now()
+  }
+
+  #orderOf(reader: string): GroupOrder {
+    let order = this.#orders.get(reader)
+    if (!order) this.#orders.set(reader, (order = orderOf(this.#parts.reader, reader)))
+    return order
+  }
+}
+
+/** Asked of a handle that Waybill did not give out. */
+export function noTransaction(): WaybillError {
+  return new WaybillError('publish.no-transaction', 'the handle is in no transaction, so the message could be stored without the business change or the other way round; begin one, use waybill.transaction, or say publishNow')
+}

@@ -1,0 +1,330 @@
+import { Consumers } from './consumers.ts'
+import { type BatchHandler, type Context, type Handler } from './consume/handler.ts'
+import { GroupReader } from './consume/group-reader.ts'
+import { HandlerGate } from './consume/handler-gate.ts'
+import {
+  type BatchConsumeOptions,
+  type ConsumeOptions,
+  settingsOf as consumeSettingsOf,
+} from './consume/options.ts'
+import type { Subscription } from './consume/subscription.ts'
+import type { Database, OpenDatabase } from './core/database.ts'
+import { WaybillError } from './core/errors.ts'
+import type { MessageId } from './core/ids.ts'
+import type { QueueReaders } from './core/log-reading.ts'
+import { type Answer, type MaybePromise, chain } from './core/maybe-promise.ts'
+import type { Message, NewMessage } from './core/message.ts'
+import type { Ports } from './core/ports.ts'
+import type { Found, QueueLag, SearchQuery } from './core/store.ts'
+import type { Addressed, Topic } from './core/topic.ts'
+import type { OpenTransport } from './core/transport.ts'
+import { type Health, HealthWatch } from './health.ts'
+import { Lander } from './land/lander.ts'
+import { logReading } from './log/queue-readers.ts'
+import { startUpkeep } from './log/upkeep.ts'
+import { type WaybillOptions, type WaybillSettings, settingsOf } from './options.ts'
+import { Publisher } from './publish/publisher.ts'
+import { DeadLetters } from './recover/dead-letters.ts'
+import { Relay, relayReader } from './relay/relay.ts'
+import { systemPorts } from './system.ts'
+import { Counters } from './telemetry.ts'
+
+const stopWithinMsDefault = 10_000
+
+/** What `consume` answers: the group's name, to look it up by. */
+export interface Consumer {
+  readonly group: string
+  readonly topic: string
+}
+
+/**
+ * One instance of one service: publishes into its database's log, relays to the transport, lands what the transport brings, and
+ * consumes. The one place where the parts are wired together.
+ */
+export class Waybill<Tx, Mode extends 'sync' | 'async'> {
+  readonly service: string
+  /** What failed for good: list, redrive, discard. */
+  readonly deadLetters: DeadLetters
+  readonly #options: WaybillOptions<Tx, Mode>
+  readonly #settings: WaybillSettings
+  readonly #ports: Ports
+  readonly #counters = new Counters()
+  readonly #health: HealthWatch
+  readonly #database: OpenDatabase<Tx>
+  readonly #publisher: Publisher<Tx>
+  readonly #consumers = new Consumers<Tx>()
+  readonly #readers: QueueReaders
+  #state: 'new' | 'starting' | 'started' | 'stopped' = 'new'
+  #undo: (() => void | Promise<void>)[] = []
+
+  /**
+   * Opens the database at once, so that publishing works before `start`.
+   * @throws WaybillError `config.invalid` and whatever `Database.open` throws
+   */
+  constructor(options: WaybillOptions<Tx, Mode>) {
+    this.#settings = settingsOf(options as unknown as WaybillOptions<never, Mode>)
+    this.#options = options
+    this.service = options.service
+    this.#ports = {
+      ...systemPorts,
+      telemetry: this.#counters,
+      ...(options.log ? { log: options.log } : {}),
+      ...options.ports,
+    }
+    const database: Database<Tx, Mode> = options.database
+    this.#database = database.open(this.#ports, { service: options.service, migrate: this.#settings.migrate })
+    this.#publisher = new Publisher(this.#database, {
+      service: options.service,
+      mode: database.mode,
+      bodyBytesMax: this.#settings.bodyBytesMax,
+      ports: this.#ports,
+    })
+    this.#readers = logReading(this.#ports).over(
+      this.#database.store,
+      this.#ports.ids.owner(),
+      this.#settings.leaseMs,
+    )
+    this.deadLetters = new DeadLetters(this.#database.store, () => this.#readers.poke())
+    this.#health = new HealthWatch(this.#ports.clock)
+  }
+
+  /**
+   * Writes messages into the log inside your transaction: they exist if and only if it commits. On a synchronous handle it
+   * answers, or throws, before it returns.
+   * @param tx the handle your business change is written with, in a transaction
+   * @throws WaybillError `publish.no-transaction`, `publish.handle-unknown`, `message.…`, `topic.queues-differ`, `topic.schema-async`, `store.…`; nothing is written then
+   */
+  publish<In, Out>(tx: Tx, topic: Topic<In, Out>, message: NewMessage<In>): Answer<Mode, MessageId>
+  publish<In, Out>(
+    tx: Tx,
+    topic: Topic<In, Out>,
+    messages: readonly NewMessage<In>[],
+  ): Answer<Mode, MessageId[]>
+  publish<In, Out>(
+    tx: Tx,
+    topic: Topic<In, Out>,
+    message: NewMessage<In> | readonly NewMessage<In>[],
+  ): unknown {
+    if (Array.isArray(message))
+      return this.#append(
+        tx,
+        (message as readonly NewMessage<In>[]).map((one) => topic.message(one)),
+      )
+    return chain(this.#append(tx, [topic.message(message as NewMessage<In>)]), ([id]) => id!)
+  }
+
+  /** Like `publish`, for messages of several topics: `publishAll(tx, [OrderPaid.message({ … }), StockTaken.message({ … })])`. One statement. */
+  publishAll(tx: Tx, messages: readonly Addressed[]): Answer<Mode, MessageId[]> {
+    return this.#append(tx, messages) as Answer<Mode, MessageId[]>
+  }
+
+  /** Publishes in a transaction of its own, committed when the promise resolves: for what belongs to no business change. */
+  publishNow<In, Out>(topic: Topic<In, Out>, message: NewMessage<In>): Promise<MessageId> {
+    return this.transaction(async (tx) => (await this.#append(tx, [topic.message(message)]))[0]!)
+  }
+
+  /**
+   * Runs `work` in one transaction: commits when it returns, rolls back when it throws, never runs it twice.
+   * On SQLite, after the first statement await only what settles within the same event-loop turn.
+   * @throws whatever `work` throws; WaybillError `store.transaction-left-open`, `store.busy`, `store.disk-full`, `store.commit-unknown`
+   */
+  async transaction<R>(work: (tx: Tx) => R | Promise<R>): Promise<R> {
+    this.#assertOpen()
+    const result = await this.#database.transaction({ work })
+    this.#readers.poke()
+    return result
+  }
+
+  /** Runs `work` after the transaction committed, if it does. It may be lost in a crash: for what may be lost. */
+  afterCommit(tx: Tx, work: () => void | Promise<void>): void {
+    this.#assertOpen()
+    this.#database.afterCommit(tx, work)
+  }
+
+  /**
+   * Declares a handler. Before `start`.
+   * @throws WaybillError `group.name-invalid`, `group.options-invalid`
+   */
+  consume<In, Out>(
+    topic: Topic<In, Out>,
+    options: ConsumeOptions & { readonly batch?: never },
+    handler: Handler<Out, Tx, Mode>,
+  ): Consumer
+  consume<In, Out>(
+    topic: Topic<In, Out>,
+    options: BatchConsumeOptions,
+    handler: BatchHandler<Out, Tx, Mode>,
+  ): Consumer
+  consume<In, Out>(
+    topic: Topic<In, Out>,
+    options: ConsumeOptions & { readonly batch?: number },
+    handler: Handler<Out, Tx, Mode> | BatchHandler<Out, Tx, Mode>,
+  ): Consumer {
+    const settings = consumeSettingsOf(options)
+    if (this.#state !== 'new')
+      throw new WaybillError(
+        'group.options-invalid',
+        `consumer group ${settings.group}: consume must be called before start`,
+        { group: settings.group },
+      )
+    if (typeof handler !== 'function')
+      throw new WaybillError(
+        'group.options-invalid',
+        `consumer group ${settings.group}: the handler must be a function`,
+        { group: settings.group },
+      )
+    const handle =
+      settings.batch === undefined
+        ? (messages: readonly Message<unknown>[], context: Context<Tx>) =>
+            (handler as Handler<unknown, Tx>)(messages[0]!, context)
+        : (messages: readonly Message<unknown>[], context: Context<Tx>) =>
+            (handler as BatchHandler<unknown, Tx>)(messages, context)
+    this.#consumers.add({ topic: topic as Topic<never, unknown>, settings, handle })
+    return { group: settings.group, topic: topic.name }
+  }
+
+  /**
+   * Declares the groups and begins to relay, land and consume; each can be left to other instances.
+   * @throws WaybillError `group.start-position-needed`, `group.subscription-differs`, `group.other-database`, `topic.queues-differ`, `store.…`
+   */
+  async start(
+    options: { readonly relay?: boolean; readonly land?: boolean; readonly consume?: boolean } = {},
+  ): Promise<void> {
+    if (this.#state !== 'new')
+      throw new WaybillError('waybill.stopped', 'an instance starts once; make a new Waybill to start again')
+    this.#state = 'starting'
+    try {
+      await this.#start({ relay: true, land: true, consume: true, ...options })
+      this.#state = 'started'
+    } catch (error) {
+      await this.stop({ withinMs: 0 })
+      throw error
+    }
+  }
+
+  /**
+   * Drains: begins nothing new, lets running handlers finish, hands queues over at once, closes the database. What does not finish
+   * within the time is aborted and delivered again elsewhere. Installs no signal handlers: call it from yours.
+   * @param options.withinMs default 10 000
+   */
+  async stop(options: { readonly withinMs?: number } = {}): Promise<void> {
+    if (this.#state === 'stopped') return
+    this.#state = 'stopped'
+    const withinMs = options.withinMs ?? stopWithinMsDefault
+    await Promise.all([this.#readers.stop(withinMs), ...this.#undo.map((undo) => undo())])
+    await this.#database.close()
+  }
+
+  /** Messages by id, key, topic, group, state and time, newest first. */
+  search(query: SearchQuery): Promise<readonly Found[]> {
+    return this.#database.store.search(query)
+  }
+
+  /** How far each reader is behind, per queue. */
+  lag(): Promise<readonly QueueLag[]> {
+    return this.#database.store.lag()
+  }
+
+  async health(): Promise<Health> {
+    const own = new Set([relayReader, ...this.#consumers.groups.map((group) => group[0]!.settings.group)])
+    return this.#health.judge(
+      this.#state === 'started',
+      (await this.lag()).filter((queue) => own.has(queue.reader)),
+    )
+  }
+
+  /** Prometheus text format. */
+  async metrics(): Promise<string> {
+    return this.#counters.render(await this.lag())
+  }
+
+  #append(tx: Tx, messages: readonly Addressed[]): MaybePromise<MessageId[]> {
+    this.#assertOpen()
+    return this.#publisher.publish(tx, messages)
+  }
+
+  #assertOpen(): void {
+    if (this.#state === 'stopped')
+      throw new WaybillError('waybill.stopped', 'this instance was stopped and its database is closed')
+  }
+
+  async #start(parts: { relay: boolean; land: boolean; consume: boolean }): Promise<void> {
+    const { store } = this.#database
+    const groups = this.#consumers.declarations()
+    const { transport: carrier } = this.#options
+    this.#undo.push(this.#ports.keepAlive(), startUpkeep(store, this.#ports, this.#settings.retentionMs))
+    const transport = await carrier?.open({
+      ports: this.#ports,
+      service: this.service,
+      leaseMs: this.#settings.leaseMs,
+      logReading: logReading(this.#ports),
+    })
+    const stopLanding: (() => Promise<void>)[] = []
+    if (transport)
+      this.#undo.push(async () => {
+        await Promise.all(stopLanding.map((stop) => stop()))
+        await transport.close()
+      })
+    for (const group of groups) await store.declareGroup(group)
+    if (transport && groups.length > 0) await this.#subscribe(transport)
+    if (parts.consume) this.#addGroups()
+    if (transport && parts.relay)
+      this.#readers.add(new Relay({ store, transport, transportName: carrier!.name, ports: this.#ports }))
+    await this.#readers.start()
+    if (transport && parts.land && groups.length > 0) {
+      const lander = new Lander({
+        store,
+        transport,
+        transportName: carrier!.name,
+        topics: groups.flatMap((group) => group.topics),
+        ports: this.#ports,
+        landed: () => this.#readers.poke(),
+      })
+      lander.start()
+      stopLanding.push(() => lander.stop())
+    }
+  }
+
+  async #subscribe(transport: OpenTransport): Promise<void> {
+    const { store } = this.#database
+    await transport.subscribe({
+      databaseId: await store.epoch(),
+      topics: this.#consumers.topics(),
+      landedUpTo: (source, topic, queue) => store.landedUpTo(source, topic, queue),
+    })
+  }
+
+  #addGroups(): void {
+    const gate = new HandlerGate(this.#ports.clock)
+    const context = (
+      tx: Tx,
+      signal: AbortSignal,
+      group: string,
+      delivery: Parameters<GroupReaderContext<Tx>>[3],
+    ): Context<Tx> => ({
+      tx,
+      attempt: delivery.attempts + 1,
+      signal,
+      idempotencyKey: `${group}:${delivery.messages[0]!.id}`,
+      log: this.#ports.log,
+      publish: ((topic: Topic<unknown>, message: NewMessage<unknown>) =>
+        this.publish(tx, topic, message)) as Context<Tx>['publish'],
+    })
+    for (const subscriptions of this.#consumers.groups) {
+      this.#readers.add(
+        new GroupReader(
+          {
+            database: this.#database,
+            ports: this.#ports,
+            context,
+            gate,
+            receiptHorizonMs: this.#settings.retentionMs,
+          },
+          subscriptions as readonly Subscription<Tx>[],
+        ),
+      )
+    }
+  }
+}
+
+type GroupReaderContext<Tx> = ConstructorParameters<typeof GroupReader<Tx>>[0]['context']

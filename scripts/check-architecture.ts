@@ -31,13 +31,11 @@ interface Part {
 }
 
 const ANYTHING = ['']
-/** Types only, gone after compilation; every public topic mentions it. */
-const TYPES_FOR_ALL = ['@standard-schema/spec']
 
 /** Read top down; the first match counts. A file that matches none is a finding: name its part here first. */
 const PARTS: readonly Part[] = [
   { files: /^core\//, may: [] },
-  { files: /^(?:publish|log|recover|trace)\//, may: ['core/'] },
+  { files: /^(?:publish|log|recover|trace|observe)\//, may: ['core/'] },
   { files: /^(?:relay|land|consume)\//, may: ['core/', 'log/'] },
   { files: /^stores\/sql\//, may: ['core/'] },
   { files: /^stores\/([^/]+)\//, may: ['core/', 'stores/sql/'], node: true },
@@ -49,6 +47,7 @@ const PARTS: readonly Part[] = [
   { files: /^conformance\//, may: ['core/'], node: true },
   { files: /^testing\//, may: ANYTHING, node: true, packages: ['*'] },
   { files: /^system\.ts$/, may: ['core/'], node: true, packages: ['uuid'] },
+  { files: /^options\.ts$/, may: ['core/', 'publish/'] },
   { files: /^index\.ts$/, may: ANYTHING },
   { files: /^waybill\.ts$/, may: ANYTHING, node: true },
 ]
@@ -138,7 +137,6 @@ function checkImport(path: string, part: Part, node: Node): string | undefined {
   if (/^waybill(?:\/|$)/.test(source)) return `src/ imports itself by relative path, not as ${source}`
   const name = source.split('/', source.startsWith('@') ? 2 : 1).join('/')
   const typesOnly = isTypeOnly(node)
-  if (typesOnly && TYPES_FOR_ALL.includes(name)) return undefined
   if (part.packages?.some((allowed) => allowed === '*' || allowed === name) === true) return undefined
   if (part.peers === true && (typesOnly || node.type === 'ImportExpression')) return undefined
   return `${from} may not import the package ${name}`

@@ -1,6 +1,6 @@
 export { Waybill, type Consumer } from './waybill.ts'
 export type { WaybillOptions } from './options.ts'
-export type { Health } from './health.ts'
+export type { Health } from './observe/health.ts'
 export { binary, topic, type Addressed, type Topic, type TopicOptions } from './core/topic.ts'
 export { deadLetter, discard, retry, type Outcome } from './core/outcome.ts'
 export { exponentialRetries, fixedRetries, rocketmqRetries, type RetryPolicy } from './core/policies/retry.ts'

@@ -1,4 +1,4 @@
-import { Consumers } from './consumers.ts'
+import { Consumers } from './consume/consumers.ts'
 import { type BatchHandler, type Context, type Handler } from './consume/handler.ts'
 import { GroupReader } from './consume/group-reader.ts'
 import { HandlerGate } from './consume/handler-gate.ts'
@@ -18,7 +18,7 @@ import type { Ports } from './core/ports.ts'
 import type { Found, QueueLag, SearchQuery } from './core/store.ts'
 import type { Addressed, Topic } from './core/topic.ts'
 import type { OpenTransport } from './core/transport.ts'
-import { type Health, HealthWatch } from './health.ts'
+import { type Health, HealthWatch } from './observe/health.ts'
 import { Lander } from './land/lander.ts'
 import { logReading } from './log/queue-readers.ts'
 import { startUpkeep } from './log/upkeep.ts'
@@ -27,7 +27,7 @@ import { Publisher } from './publish/publisher.ts'
 import { DeadLetters } from './recover/dead-letters.ts'
 import { Relay, relayReader } from './relay/relay.ts'
 import { systemPorts } from './system.ts'
-import { Counters } from './telemetry.ts'
+import { Counters } from './observe/counters.ts'
 
 const stopWithinMsDefault = 10_000
 
@@ -225,6 +225,12 @@ export class Waybill<Tx, Mode extends 'sync' | 'async'> {
     return this.#database.store.lag()
   }
 
+  /** The schema version that was found when the database was opened, and the one that it has now. */
+  get schema(): { readonly before: number; readonly now: number } {
+    return this.#database.schema
+  }
+
+  /** Readiness by progress: a queue is stalled when messages wait and its cursor has not moved for a minute, seen between calls. */
   async health(): Promise<Health> {
     const own = new Set([relayReader, ...this.#consumers.groups.map((group) => group[0]!.settings.group)])
     return this.#health.judge(

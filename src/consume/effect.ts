@@ -56,7 +56,6 @@ export async function runEffect<Tx>(
     try {
       return await attempt(parts, subscription, held, delivery, messages)
     } catch (error) {
-      if (error instanceof Taken) return { result: 'taken' }
       if (held.lost.aborted)
         throw new WaybillError(
           'store.lease-lost',
@@ -64,6 +63,7 @@ export async function runEffect<Tx>(
           {},
           { cause: error },
         )
+      if (error instanceof Taken) return { result: 'taken' }
       if (isWaybillError(error, 'store.busy') && reruns < rerunsMax) continue
       if (isWaybillError(error, ...passingFailures)) throw error
       return { result: 'failed', error }
@@ -93,10 +93,13 @@ async function attempt<Tx>(
           parts.context(tx, held.lost, subscription.settings.group, delivery),
         ),
       ),
-    closing: (tx, accepted) =>
-      chain(finish(parts, subscription, held, delivery, tx, accepted), () =>
+    closing: (tx, accepted) => {
+      // The time to stop was up, or the lease is gone: what the handler did late must not commit.
+      if (held.lost.aborted) throw new WaybillError('store.lease-lost', 'the handler finished too late')
+      return chain(finish(parts, subscription, held, delivery, tx, accepted), () =>
         parts.ports.reached('consume.handled-not-committed'),
-      ),
+      )
+    },
   })
   return { result: outcome ? 'discarded' : 'done' }
 }

@@ -24,6 +24,8 @@ export interface OpenOptions {
 /** What Waybill does with a user's database. The promises are tests in `conformance/database-suite.ts`. */
 export interface OpenDatabase<Tx> {
   readonly store: Store<Tx>
+  /** The schema version that was found, and the one that the database has now. */
+  readonly schema: { readonly before: number; readonly now: number }
   /**
    * Asks the *handle* whether it is in a transaction, never the server (P32).
    * @throws WaybillError `publish.no-transaction`, or `publish.handle-unknown` for a handle that cannot answer

@@ -39,6 +39,7 @@ export function testPorts<C extends Clock = VirtualClock>(options: TestPortsOpti
     digest: systemPorts.digest,
     log: options.log ?? silentLog,
     telemetry: noTelemetry,
+    keepAlive: () => () => {},
     points,
     reached: (point) => {
       points.push(point)
@@ -49,7 +50,8 @@ export function testPorts<C extends Clock = VirtualClock>(options: TestPortsOpti
 
 /** Shaped like a UUIDv7: sorts by time, then by the order in which they were made. */
 function orderedUuid(timeMs: number, seed: number, count: number): string {
-  const hex = (value: number, digits: number): string => value.toString(16).padStart(digits, '0').slice(-digits)
+  const hex = (value: number, digits: number): string =>
+    value.toString(16).padStart(digits, '0').slice(-digits)
   const time = hex(timeMs, 12)
   return `${time.slice(0, 8)}-${time.slice(8)}-7${hex(Math.floor(count / 2 ** 48), 3)}-8${hex(seed, 3)}-${hex(count, 12)}`
 }

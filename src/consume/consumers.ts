@@ -1,7 +1,7 @@
-import { WaybillError } from './core/errors.ts'
-import type { GroupDeclaration, StartPosition } from './core/store.ts'
-import type { Subscription as TransportSubscription } from './core/transport.ts'
-import type { Subscription } from './consume/subscription.ts'
+import { WaybillError } from '../core/errors.ts'
+import type { GroupDeclaration, StartPosition } from '../core/store.ts'
+import type { Subscription as TransportSubscription } from '../core/transport.ts'
+import type { Subscription } from './subscription.ts'
 
 /** The `consume` calls of one instance, by group. */
 export class Consumers<Tx> {

@@ -1,5 +1,5 @@
-import type { Clock } from './core/clock.ts'
-import type { QueueLag } from './core/store.ts'
+import type { Clock } from '../core/clock.ts'
+import type { QueueLag } from '../core/store.ts'
 
 export interface Health {
   /** Started, and every queue with waiting messages is making progress. */

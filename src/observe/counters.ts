@@ -1,5 +1,5 @@
-import type { Counter, Telemetry } from './core/telemetry.ts'
-import type { QueueLag } from './core/store.ts'
+import type { Counter, Telemetry } from '../core/telemetry.ts'
+import type { QueueLag } from '../core/store.ts'
 
 /** Counts since the start of this instance, and shows them in Prometheus' text format. */
 export class Counters implements Telemetry {

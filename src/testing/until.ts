@@ -1,0 +1,23 @@
+import { setTimeout as wait } from 'node:timers/promises'
+
+const lookEveryMs = 5
+const withinMsDefault = 10_000
+
+/**
+ * Waits until a condition holds, by looking again and again: for what another process or the real clock brings about.
+ * @returns what the condition answered
+ * @throws Error that names the condition if it does not come true within the time (10 s)
+ */
+export async function until<R>(
+  what: string,
+  condition: () => R | Promise<R>,
+  withinMs: number = withinMsDefault,
+): Promise<NonNullable<R>> {
+  const deadline = performance.now() + withinMs
+  for (;;) {
+    const answer = await condition()
+    if (answer) return answer
+    if (performance.now() > deadline) throw new Error(`waited ${withinMs} ms in vain until ${what}`)
+    await wait(lookEveryMs)
+  }
+}

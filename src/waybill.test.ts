@@ -85,6 +85,21 @@ describe('publishing in a transaction', () => {
     },
   )
 
+  test('P11: a handle on another file is refused, also when Waybill tables are there', async () => {
+    const waybill = open()
+    const other = open({ database: sqlite(folder.file('other.db')) })
+    await other.publishNow(OrderPaid, { body: { id: '0' } })
+    for (const name of ['other.db', 'bare.db']) {
+      const handle = new DatabaseSync(folder.file(name))
+      handle.exec('begin')
+      expect(() => waybill.publish(handle, OrderPaid, { key: 'astray', body: { id: '1' } })).toThrow(
+        expect.objectContaining({ code: 'publish.handle-unknown' }),
+      )
+      handle.close()
+    }
+    expect(await other.search({ key: 'astray' })).toEqual([])
+  })
+
   test('several messages and mixed topics go in one call and keep their order', async () => {
     const waybill = open()
     const Scan = topic('scan.uploaded', binary)
@@ -296,6 +311,10 @@ describe('bad input is refused with a code, and nothing is lost or written', () 
     const waybill = open()
     await waybill.stop()
     await expect(waybill.transaction(() => {})).rejects.toThrow(
+      expect.objectContaining({ code: 'waybill.stopped' }),
+    )
+    await expect(waybill.search({})).rejects.toThrow(expect.objectContaining({ code: 'waybill.stopped' }))
+    await expect(waybill.deadLetters.list()).rejects.toThrow(
       expect.objectContaining({ code: 'waybill.stopped' }),
     )
     await expect(waybill.start()).rejects.toThrow(expect.objectContaining({ code: 'waybill.stopped' }))

@@ -15,7 +15,7 @@ import type { QueueReaders } from './core/log-reading.ts'
 import { type Answer, type MaybePromise, chain } from './core/maybe-promise.ts'
 import type { Message, NewMessage } from './core/message.ts'
 import type { Ports } from './core/ports.ts'
-import type { Found, QueueLag, SearchQuery } from './core/store.ts'
+import type { Found, QueueLag, SearchQuery, Store } from './core/store.ts'
 import type { Addressed, Topic } from './core/topic.ts'
 import type { OpenTransport } from './core/transport.ts'
 import { type Health, HealthWatch } from './observe/health.ts'
@@ -84,7 +84,10 @@ export class Waybill<Tx, Mode extends 'sync' | 'async'> {
       this.#ports.ids.owner(),
       this.#settings.leaseMs,
     )
-    this.deadLetters = new DeadLetters(this.#database.store, () => this.#readers.poke())
+    this.deadLetters = new DeadLetters(
+      () => this.#store(),
+      () => this.#readers.poke(),
+    )
     this.#health = new HealthWatch(this.#ports.clock)
   }
 
@@ -216,13 +219,13 @@ export class Waybill<Tx, Mode extends 'sync' | 'async'> {
   }
 
   /** Messages by id, key, topic, group, state and time, newest first. */
-  search(query: SearchQuery): Promise<readonly Found[]> {
-    return this.#database.store.search(query)
+  async search(query: SearchQuery): Promise<readonly Found[]> {
+    return this.#store().search(query)
   }
 
   /** How far each reader is behind, per queue. */
-  lag(): Promise<readonly QueueLag[]> {
-    return this.#database.store.lag()
+  async lag(): Promise<readonly QueueLag[]> {
+    return this.#store().lag()
   }
 
   /** The schema version that was found when the database was opened, and the one that it has now. */
@@ -247,6 +250,11 @@ export class Waybill<Tx, Mode extends 'sync' | 'async'> {
   #append(tx: Tx, messages: readonly Addressed[]): MaybePromise<MessageId[]> {
     this.#assertOpen()
     return this.#publisher.publish(tx, messages)
+  }
+
+  #store(): Store<Tx> {
+    this.#assertOpen()
+    return this.#database.store
   }
 
   #assertOpen(): void {

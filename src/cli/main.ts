@@ -1,7 +1,13 @@
 #!/usr/bin/env node
 import { userInfo } from 'node:os'
 import { Command, CommanderError } from 'commander'
-import { type DeadLetterFilter, type ErrorCode, type MessageId, isWaybillError } from '../index.ts'
+import {
+  type DeadLetterFilter,
+  type ErrorCode,
+  type MessageId,
+  WaybillError,
+  isWaybillError,
+} from '../index.ts'
 import { actOnDead, describeDead, listDead } from './dead.ts'
 import { describeMigrated, migrate, printSql } from './migrate.ts'
 import { type Target, targets, withTarget } from './targets.ts'
@@ -22,6 +28,7 @@ interface DeadOptions extends Shared {
   readonly cause?: string
   readonly by?: string
   readonly because?: string
+  readonly all?: boolean
 }
 
 const program = new Command('waybill').description('Look at and tend Waybill databases.').exitOverride()
@@ -101,10 +108,17 @@ for (const action of ['redrive', 'discard'] as const) {
         ? 'deliver dead letters again, in the order of their keys'
         : 'give dead letters up for good',
     )
+    .option('--all', 'every dead letter of these databases: needed when no filter is given')
     .requiredOption('--because <reason>', 'why; kept in the audit')
     .option('--by <name>', 'who; kept in the audit', userInfo().username)
     .action(async (options: DeadOptions) => {
-      const count = await actOnDead(await targets(options.database), filterOf(options), action, {
+      const filter = filterOf(options)
+      if (Object.keys(filter).length === 0 && !options.all)
+        throw new WaybillError(
+          'config.invalid',
+          `say which dead letters to ${action}: give a filter such as --group, or --all`,
+        )
+      const count = await actOnDead(await targets(options.database), filter, action, {
         by: options.by!,
         because: options.because!,
       })

@@ -5,6 +5,7 @@ import { silentLog } from '../core/log.ts'
 import { type SqliteTx, sqlite } from '../databases/sqlite.ts'
 import {
   type ConsumeOptions,
+  type RetryPolicy,
   Waybill,
   type WaybillOptions,
   deadLetter,
@@ -295,6 +296,38 @@ describe('outcomes', () => {
     await settled(2)
     expect((await effects()).toSorted()).toEqual([1, 2])
     expect(await waybill.deadLetters.list()).toEqual([])
+  })
+
+  test.each<[string, RetryPolicy]>([
+    [
+      'throws',
+      {
+        delayMs: () => {
+          throw new Error('policy')
+        },
+      },
+    ],
+    ['answers NaN', { delayMs: () => Number.NaN }],
+    ['answers a negative number', { delayMs: () => -1 }],
+  ])('a retry policy that %s ends in a dead letter, not in a queue that stands still', async (_, policy) => {
+    consume({ retry: policy }, (n, tx) => {
+      if (n === 1) throw new Error('fails')
+      effect(tx, n)
+    })
+    await publish(2, () => 'one-queue')
+    await waybill.start()
+    await dead(1)
+    await settled(1)
+  })
+
+  test("retry({ in: 'soon' }) throws duration.invalid inside the handler: an ordinary failure", async () => {
+    consume({ retry: fixedRetries() }, () => retry({ in: 'soon' as never, because: 'x' }))
+    await publish(1)
+    await waybill.start()
+    await dead(1)
+    expect(await waybill.deadLetters.list()).toMatchObject([
+      { because: expect.stringContaining('duration.invalid') },
+    ])
   })
 
   test('redriving and discarding need a name and a reason', async () => {

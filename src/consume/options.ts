@@ -125,7 +125,17 @@ export function retryAt(
   now: number,
   chance: number,
 ): number | undefined {
-  const delayMs = settings.retry.delayMs(attempts, chance)
+  const delayMs = delayOf(settings.retry, attempts, chance)
   if (delayMs === undefined) return undefined
   return now + (asked === undefined ? delayMs : milliseconds(asked))
+}
+
+/** A policy that throws or answers nonsense ends the retries: a dead letter is in plain sight, a queue that cannot go on is not. */
+function delayOf(policy: RetryPolicy, attempts: number, chance: number): number | undefined {
+  try {
+    const delayMs = policy.delayMs(attempts, chance)
+    return delayMs !== undefined && Number.isFinite(delayMs) && delayMs >= 0 ? delayMs : undefined
+  } catch {
+    return undefined
+  }
 }

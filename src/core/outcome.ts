@@ -1,4 +1,4 @@
-import type { Duration } from './duration.ts'
+import { type Duration, milliseconds } from './duration.ts'
 
 /**
  * What a handler may return besides nothing (done). A closed vocabulary: anything else is a programming error and is
@@ -9,8 +9,12 @@ export type Outcome =
   | { readonly outcome: 'deadLetter'; readonly because: string }
   | { readonly outcome: 'discard'; readonly because: string }
 
-/** Try again: rolls back what the handler wrote. Without `in`, the group's retry schedule says when. Charges one attempt. */
+/**
+ * Try again: rolls back what the handler wrote. Without `in`, the group's retry schedule says when. Charges one attempt.
+ * @throws WaybillError `duration.invalid`
+ */
 export function retry(options: { in?: Duration; because: string }): Outcome {
+  if (options.in !== undefined) milliseconds(options.in)
   return { outcome: 'retry', ...options }
 }
 
@@ -26,8 +30,20 @@ export function discard(options: { because: string }): Outcome {
 
 export function isOutcome(value: unknown): value is Outcome {
   if (typeof value !== 'object' || value === null) return false
-  const { outcome, because } = value as { outcome?: unknown; because?: unknown }
+  const { outcome, because, in: delay } = value as { outcome?: unknown; because?: unknown; in?: unknown }
+  if (typeof because !== 'string') return false
   return (
-    (outcome === 'retry' || outcome === 'deadLetter' || outcome === 'discard') && typeof because === 'string'
+    outcome === 'deadLetter' ||
+    outcome === 'discard' ||
+    (outcome === 'retry' && (delay === undefined || isDuration(delay)))
   )
+}
+
+function isDuration(value: unknown): boolean {
+  try {
+    milliseconds(value as Duration)
+    return true
+  } catch {
+    return false
+  }
 }

@@ -21,17 +21,20 @@ export interface Ports {
   reached(point: CrashPoint): void
 }
 
-/** The gaps between durable steps where a crash would hurt a careless design. Each is killed at in a test. */
-export type CrashPoint =
-  | 'publish.appended-not-committed'
-  | 'relay.read-not-sent'
-  | 'relay.sent-not-marked'
-  | 'relay.partly-sent'
-  | 'land.received-not-landed'
-  | 'land.landed-not-acknowledged'
-  | 'consume.claimed-not-handled'
-  | 'consume.handled-not-committed'
-  | 'consume.committed-not-advanced'
-  | 'consume.failure-not-recorded'
-  | 'consume.head-done-followers-held'
-  | 'lease.taken-not-read'
+/** The gaps between durable steps where a crash would hurt a careless design. Each is killed at in `chaos/`. */
+export const crashPointNames = [
+  'publish.appended-not-committed',
+  'relay.read-not-sent',
+  'relay.sent-not-marked',
+  'relay.partly-sent',
+  'land.received-not-landed',
+  'land.landed-not-acknowledged',
+  'consume.claimed-not-handled',
+  'consume.handled-not-committed',
+  'consume.committed-not-advanced',
+  'consume.failure-not-recorded',
+  'consume.head-done-followers-held',
+  'lease.taken-not-read',
+] as const
+
+export type CrashPoint = (typeof crashPointNames)[number]

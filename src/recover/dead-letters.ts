@@ -3,17 +3,18 @@ import type { AuditNote, DeadLetter, DeadLetterFilter, DeadLetterKey, Store } fr
 
 /** What failed for good, in plain sight: to look at, to deliver again, or to give up on purpose. */
 export class DeadLetters {
-  readonly #store: Store<never>
+  readonly #open: () => Store<never>
   readonly #changed: () => void
 
-  constructor(store: Store<never>, changed: () => void) {
-    this.#store = store
+  /** @param open answers the store, or throws `waybill.stopped` */
+  constructor(open: () => Store<never>, changed: () => void) {
+    this.#open = open
     this.#changed = changed
   }
 
   /** Oldest first, at most `limit` (100; 1000 at most). The group `@relay` has what a transport refused, `@land` what could not enter the log. */
-  list(filter: DeadLetterFilter = {}): Promise<readonly DeadLetter[]> {
-    return this.#store.deadLetters(filter)
+  async list(filter: DeadLetterFilter = {}): Promise<readonly DeadLetter[]> {
+    return this.#open().deadLetters(filter)
   }
 
   /**
@@ -23,7 +24,7 @@ export class DeadLetters {
    */
   async redrive(selection: readonly DeadLetterKey[], note: AuditNote): Promise<number> {
     checkNote(note)
-    const count = await this.#store.redrive(selection, note)
+    const count = await this.#open().redrive(selection, note)
     this.#changed()
     return count
   }
@@ -31,7 +32,7 @@ export class DeadLetters {
   /** Gives dead letters up for good; later messages of their keys go on. Kept in the audit. */
   async discard(selection: readonly DeadLetterKey[], note: AuditNote): Promise<number> {
     checkNote(note)
-    const count = await this.#store.discardDead(selection, note)
+    const count = await this.#open().discardDead(selection, note)
     this.#changed()
     return count
   }

@@ -1,10 +1,10 @@
-import { type FSWatcher, watch as watchFile } from 'node:fs'
+import { type FSWatcher, existsSync, watch as watchFile } from 'node:fs'
 import type { OpenDatabase, OpenOptions } from '../../core/database.ts'
 import { WaybillError } from '../../core/errors.ts'
 import type { Ports } from '../../core/ports.ts'
 import type { SqliteConnection, SqliteDriver, SqliteTx } from './driver.ts'
 import { coded } from './errors.ts'
-import { checkSchema, migrate } from './migrate.ts'
+import { checkSchema, installedVersion, meta, migrate } from './migrate.ts'
 import { SqliteStore, noTransaction } from './store.ts'
 import { Transactions } from './transactions.ts'
 
@@ -12,28 +12,57 @@ const busyTimeoutMs = 10_000
 const synchronousFull = 2
 
 /** Opens a SQLite file as a Waybill database, through any of the three libraries. */
-export function openSqlite(driver: SqliteDriver, path: string, ports: Ports, options: OpenOptions): OpenDatabase<SqliteTx> {
+export function openSqlite(
+  driver: SqliteDriver,
+  path: string,
+  ports: Ports,
+  options: OpenOptions,
+): OpenDatabase<SqliteTx> {
+  if (options.migrate === 'check' && !existsSync(path)) {
+    throw new WaybillError(
+      'store.schema-missing',
+      `there is no file ${path}; check the path, or create the database with: npx waybill migrate --database NAME=sqlite:${path}`,
+      { path },
+    )
+  }
   let writer: SqliteConnection | undefined
   try {
     writer = connect(driver, path, false)
+    const before = installedVersion(writer)
     if (options.migrate === 'auto') migrate(writer, ports)
     else checkSchema(writer, path)
     const reader = connect(driver, path, true)
-    return assemble(driver, path, ports, writer, reader)
+    return assemble(driver, path, ports, { before, now: installedVersion(writer) }, writer, reader)
   } catch (error) {
     writer?.close()
     throw coded(driver, error, { path })
   }
 }
 
-function assemble(driver: SqliteDriver, path: string, ports: Ports, writer: SqliteConnection, reader: SqliteConnection): OpenDatabase<SqliteTx> {
+function assemble(
+  driver: SqliteDriver,
+  path: string,
+  ports: Ports,
+  schema: OpenDatabase<SqliteTx>['schema'],
+  writer: SqliteConnection,
+  reader: SqliteConnection,
+): OpenDatabase<SqliteTx> {
   const transactions = new Transactions(writer, driver, ports)
-  const adopted = new AdoptedHandles(driver)
-  const connectionOf = (tx: SqliteTx): SqliteConnection => transactions.of(tx)?.open() ?? adopted.connectionOf(tx)
+  const adopted = new AdoptedHandles(driver, meta(reader, 'epoch'))
+  const connectionOf = (tx: SqliteTx): SqliteConnection =>
+    transactions.of(tx)?.open() ?? adopted.connectionOf(tx)
   const watchers = new Set<() => void>()
-  const store = new SqliteStore({ ports, reader, transactions, connectionOf, watch: (changed) => watchWal(path, ports, watchers, changed) })
+  const store = new SqliteStore({
+    ports,
+    reader,
+    transactions,
+    connectionOf,
+    watch: (changed) => watchWal(path, ports, watchers, changed),
+    coded: (error) => coded(driver, error, { path }),
+  })
   return {
     store,
+    schema,
     assertInTransaction: (tx) => {
       if (transactions.of(tx)) return
       if (!adopted.connectionOf(tx).isTransaction) throw noTransaction()
@@ -41,7 +70,11 @@ function assemble(driver: SqliteDriver, path: string, ports: Ports, writer: Sqli
     transaction: (stages) => transactions.run(stages),
     afterCommit: (tx, work) => {
       const transaction = transactions.of(tx)
-      if (!transaction) throw new WaybillError('publish.after-commit-unsupported', 'afterCommit needs a transaction that Waybill opened (waybill.transaction or a handler): of others it cannot know whether they committed')
+      if (!transaction)
+        throw new WaybillError(
+          'publish.after-commit-unsupported',
+          'afterCommit needs a transaction that Waybill opened (waybill.transaction or a handler): of others it cannot know whether they committed',
+        )
       transaction.afterCommit.push(work)
     },
     close: async () => {
@@ -56,6 +89,7 @@ function assemble(driver: SqliteDriver, path: string, ports: Ports, writer: Sqli
 function connect(driver: SqliteDriver, path: string, readOnly: boolean): SqliteConnection {
   const connection = driver.connect(path, { readOnly, busyTimeoutMs })
   try {
+    connection.exec(`pragma busy_timeout = ${busyTimeoutMs}`)
     if (!readOnly) useWal(connection, path)
     connection.exec('pragma synchronous = full')
     assertFull(connection, path)
@@ -69,23 +103,33 @@ function connect(driver: SqliteDriver, path: string, readOnly: boolean): SqliteC
 function useWal(connection: SqliteConnection, path: string): void {
   const mode = connection.all('pragma journal_mode = wal')[0]?.['journal_mode']
   if (mode !== 'wal') {
-    throw new WaybillError('store.unsafe-settings', `${path} cannot use write-ahead logging (journal_mode is ${String(mode)}); Waybill needs a file on a local disk`, { path, journalMode: mode })
+    throw new WaybillError(
+      'store.unsafe-settings',
+      `${path} cannot use write-ahead logging (journal_mode is ${String(mode)}); Waybill needs a file on a local disk`,
+      { path, journalMode: mode },
+    )
   }
 }
 
 function assertFull(connection: SqliteConnection, path: string): void {
   const synchronous = connection.all('pragma synchronous')[0]?.['synchronous'] as number
   if (synchronous >= synchronousFull) return
-  throw new WaybillError('store.unsafe-settings', `a connection to ${path} runs with synchronous=${synchronous}, which loses commits at a power cut; run "pragma synchronous = full" on it before the transaction`, { synchronous })
+  throw new WaybillError(
+    'store.unsafe-settings',
+    `a connection to ${path} runs with synchronous=${synchronous}, which loses commits at a power cut; run "pragma synchronous = full" on it before the transaction`,
+    { synchronous },
+  )
 }
 
 /** Users' own handles, each looked at once. */
 class AdoptedHandles {
   readonly #driver: SqliteDriver
+  readonly #epoch: string | undefined
   readonly #connections = new WeakMap<object, SqliteConnection>()
 
-  constructor(driver: SqliteDriver) {
+  constructor(driver: SqliteDriver, epoch: string | undefined) {
     this.#driver = driver
+    this.#epoch = epoch
   }
 
   connectionOf(tx: unknown): SqliteConnection {
@@ -94,7 +138,14 @@ class AdoptedHandles {
     if (known) return known
     const connection = handle && this.#driver.adopt(handle)
     if (!handle || !connection) {
-      throw new WaybillError('publish.handle-unknown', `this is no handle of ${this.#driver.name}, and whether it is in a transaction cannot be told; pass the handle that the business change is written with`)
+      throw new WaybillError(
+        'publish.handle-unknown',
+        `this is no handle of ${this.#driver.name}, and whether it is in a transaction cannot be told; pass the handle that the business change is written with`,
+      )
+    }
+    // The log must be in the file of the business change, or they would not commit together (P11).
+    if (installedVersion(connection) === 0 || meta(connection, 'epoch') !== this.#epoch) {
+      throw new WaybillError('publish.handle-unknown', 'this handle is on another file than the Waybill that is to publish; pass the handle that the business change is written with, on the same file')
     }
     assertFull(connection, 'the handle given to publish')
     this.#connections.set(handle, connection)

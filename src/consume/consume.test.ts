@@ -591,3 +591,21 @@ test('two instances share the queues of a group and together handle every messag
   expect((await effects()).toSorted((a, b) => a - b)).toEqual(numbers(60))
   expect([...by.keys()].toSorted()).toEqual(['first', 'second'])
 })
+
+test('a long backlog leaves room for timers, heartbeats and signals', async () => {
+  let handledWhenTimerRan = -1
+  let handled = 0
+  consume({}, () => void handled++)
+  await waybill.transaction(
+    (tx) =>
+      void waybill.publish(
+        tx,
+        OrderPaid,
+        numbers(5_000).map((n) => ({ body: { n } })),
+      ),
+  )
+  await waybill.start()
+  setImmediate(() => (handledWhenTimerRan = handled))
+  await until('all are handled', () => handled === 5_000)
+  expect(handledWhenTimerRan).toBeLessThan(1_000)
+})

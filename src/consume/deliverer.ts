@@ -17,6 +17,8 @@ export class Deliverer<Tx> {
   readonly #held: HeldQueue
   /** Ordered groups: keys that failed since the window was read. Their later messages wait behind them (P21). */
   readonly failedKeys = new Set<string>()
+  /** Whether an effect's transaction moved the cursor to the end of the window. */
+  hasAdvanced = false
 
   constructor(parts: EffectParts<Tx>, subscription: Subscription<Tx>, held: HeldQueue) {
     this.#parts = parts
@@ -32,7 +34,10 @@ export class Deliverer<Tx> {
       if (messages.length === 1) await this.#recordFailure(effect.error, delivery)
       else await this.#split(delivery)
     } else if (effect.result === 'taken') await this.#deliverRest(delivery)
-    else this.count(effect.result === 'done' ? 'handled' : 'discarded', messages.length)
+    else {
+      this.count(effect.result === 'done' ? 'handled' : 'discarded', messages.length)
+      this.hasAdvanced ||= delivery.advanceTo !== undefined
+    }
   }
 
   /** Whether the message must wait behind an earlier one of its key that failed in this window. */

@@ -101,6 +101,8 @@ async function attempt<Tx>(
       )
     },
   })
+  if (keyToRelease(subscription, delivery) !== undefined)
+    parts.ports.reached('consume.head-done-followers-held')
   return { result: outcome ? 'discarded' : 'done' }
 }
 
@@ -116,12 +118,17 @@ function finish<Tx>(
   const first = delivery.messages[0]!
   const steps: (() => void | Promise<void>)[] = []
   if (outcome) steps.push(() => store.markDiscarded(tx, lease, first.id, outcome.because))
-  const { shardingKey } = first
-  if (subscription.settings.ordered && delivery.from !== 'unclaimed' && shardingKey !== null)
-    steps.push(() => store.releaseFollower(tx, lease, shardingKey))
+  const key = keyToRelease(subscription, delivery)
+  if (key !== undefined) steps.push(() => store.releaseFollower(tx, lease, key))
   const { advanceTo } = delivery
   if (advanceTo !== undefined) steps.push(() => store.advanceIn(tx, lease, advanceTo))
   return steps.reduce<void | Promise<void>>((before, step) => chain(before, step), undefined)
+}
+
+/** Ordered groups: whoever left the log's path may have followers, which its own transaction must free (P21). */
+function keyToRelease<Tx>({ settings }: Subscription<Tx>, delivery: Delivery): string | undefined {
+  if (!settings.ordered || delivery.from === 'unclaimed') return undefined
+  return delivery.messages[0]!.shardingKey ?? undefined
 }
 
 /** Only nothing and `discard` commit; everything else must roll back first, so it is thrown (P7). */

@@ -2,20 +2,13 @@ import type { HeldQueue, QueueReader } from '../core/log-reading.ts'
 import type { LoggedMessage } from '../core/message.ts'
 import type { DueMessage, QueueName, ReadMessage, Settlement } from '../core/store.ts'
 import { Deliverer, heldBehind } from './deliverer.ts'
-import type { EffectParts } from './effect.ts'
-import type { HandlerGate } from './handler-gate.ts'
 import { Limiter } from './limiter.ts'
+import type { GroupReaderParts } from './parts.ts'
 import type { Subscription } from './subscription.ts'
 import { Suspects } from './suspects.ts'
 
 const windowDefault = 100
 const dueMax = 50
-
-export interface GroupReaderParts<Tx> extends EffectParts<Tx> {
-  readonly gate: HandlerGate
-  /** Messages older than this are past the receipts' horizon and are never run (P6). */
-  readonly receiptHorizonMs: number
-}
 
 /**
  * Reads a group's queues: retried messages that are due, then the log, in turns, so that neither starves the other. The cursor
@@ -55,7 +48,7 @@ export class GroupReader<Tx> implements QueueReader {
     const subscription = this.#subscriptions.get(held.lease.topic)!
     const suspects = new Suspects(this.#parts, subscription, held)
     await suspects.runFromLog((message) => this.#withoutEffect(subscription, message))
-    while (!held.draining.aborted) {
+    for (; !held.draining.aborted; await held.breathe()) {
       const mark = held.mark()
       const due = await store.due(held.lease, this.#parts.ports.clock.now(), dueMax)
       await this.#deliverDue(subscription, held, suspects, due)
@@ -115,7 +108,7 @@ export class GroupReader<Tx> implements QueueReader {
         open[begun]!.position - 1,
       )
     else if (settlements.length > 0) await deliverer.settle(settlements, end)
-    else await this.#parts.database.store.advance(held.lease, end)
+    else if (!deliverer.hasAdvanced) await this.#parts.database.store.advance(held.lease, end)
     held.position = begun < open.length ? open[begun]!.position - 1 : end
   }
 

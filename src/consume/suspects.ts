@@ -2,7 +2,7 @@ import type { HeldQueue } from '../core/log-reading.ts'
 import type { LoggedMessage } from '../core/message.ts'
 import type { DueMessage, ReadMessage, Settlement } from '../core/store.ts'
 import { Deliverer, heldBehind } from './deliverer.ts'
-import type { GroupReaderParts } from './group-reader.ts'
+import type { GroupReaderParts } from './parts.ts'
 import type { Subscription } from './subscription.ts'
 
 /** A message during which its process died this often, with nothing else running, is poison. */
@@ -27,7 +27,7 @@ export class Suspects<Tx> {
   async runFromLog(withoutEffect: (message: LoggedMessage) => Settlement | undefined): Promise<void> {
     const { store } = this.#parts.database
     const { lease, draining } = this.#held
-    while (!draining.aborted && this.#held.position < lease.suspectThrough) {
+    for (; !draining.aborted && this.#held.position < lease.suspectThrough; await this.#held.breathe()) {
       const next = await store.peek(lease, this.#held.position)
       if (!next || next.position > lease.suspectThrough) return
       const state = (await store.dispositions(lease, [next.id])).get(next.id)

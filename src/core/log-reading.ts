@@ -43,6 +43,11 @@ export interface HeldQueue {
   readonly lost: AbortSignal
   /** A mark to take before reading, so that a change between the read and `idle` is not missed. */
   mark(): number
+  /**
+   * Lets timers, I/O and signals have their turn. Call it once per window: on a synchronous database a backlog is drained without
+   * any real wait, and heartbeats would never run.
+   */
+  breathe(): Promise<void>
   /** Resolves once something may have changed since the mark, at the latest at `until` (clock time), or on draining. */
   idle(mark: number, until?: number): Promise<void>
 }

@@ -52,6 +52,10 @@ export class ServedQueue implements HeldQueue {
     return this.#wakeUps.idle(mark, this.draining, until)
   }
 
+  breathe(): Promise<void> {
+    return new Promise((resolve) => this.#ports.clock.afterTurn(resolve))
+  }
+
   /** Waits, whatever happens meanwhile, unless the queue is to be left. */
   async #pause(failures: number): Promise<void> {
     const pauseMs = Math.min(pauseMaxMs, pauseFirstMs * 2 ** Math.min(failures, 10))

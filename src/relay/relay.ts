@@ -46,7 +46,7 @@ export class Relay implements QueueReader {
 
   async serve(held: HeldQueue): Promise<void> {
     const { store, ports } = this.#parts
-    while (!held.draining.aborted) {
+    for (; !held.draining.aborted; await held.breathe()) {
       const mark = held.mark()
       const redriven = await store.due(held.lease, ports.clock.now(), dueMax)
       if (redriven.length > 0) await this.#sendRedriven(held, redriven)

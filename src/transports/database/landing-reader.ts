@@ -35,7 +35,7 @@ export class LandingReader implements QueueReader {
     const { topic, queue } = held.lease
     const source = `database:${await store.epoch()}`
     await this.#rewind(held, source)
-    while (!held.draining.aborted) {
+    for (; !held.draining.aborted; await held.breathe()) {
       const mark = held.mark()
       const window = await store.read(held.lease, held.position, windowMax)
       const end = window.at(-1)?.position

@@ -73,7 +73,8 @@ interface Node {
 /** Every finding in one file; `file` is relative to the project's root. */
 export function checkFile(file: string, text: string): Finding[] {
   const findings = checkWords(file, text)
-  if (!file.startsWith('src/') || !file.endsWith('.ts') || file.endsWith('.test.ts')) return findings
+  if (!file.startsWith('src/') || !file.endsWith('.ts') || /\.(?:test|fixture)\.ts$/.test(file))
+    return findings
 
   const lineOf = (offset: number) => text.slice(0, offset).split('\n').length
   const { program, errors } = parseSync(file, text)

@@ -1,5 +1,6 @@
 import { Consumers } from './consume/consumers.ts'
-import { type BatchHandler, type Context, type Handler } from './consume/handler.ts'
+import { contextMaker } from './consume/context.ts'
+import type { BatchHandler, Context, Handler } from './consume/handler.ts'
 import { GroupReader } from './consume/group-reader.ts'
 import { HandlerGate } from './consume/handler-gate.ts'
 import {
@@ -310,20 +311,9 @@ export class Waybill<Tx, Mode extends 'sync' | 'async'> {
 
   #addGroups(): void {
     const gate = new HandlerGate(this.#ports.clock)
-    const context = (
-      tx: Tx,
-      signal: AbortSignal,
-      group: string,
-      delivery: Parameters<GroupReaderContext<Tx>>[3],
-    ): Context<Tx> => ({
-      tx,
-      attempt: delivery.attempts + 1,
-      signal,
-      idempotencyKey: `${group}:${delivery.messages[0]!.id}`,
-      log: this.#ports.log,
-      publish: ((topic: Topic<unknown>, message: NewMessage<unknown>) =>
-        this.publish(tx, topic, message)) as Context<Tx>['publish'],
-    })
+    const context = contextMaker<Tx>(this.#ports.log, (tx, topic, message) =>
+      this.publish(tx, topic, message),
+    )
     for (const subscriptions of this.#consumers.groups) {
       this.#readers.add(
         new GroupReader(
@@ -340,5 +330,3 @@ export class Waybill<Tx, Mode extends 'sync' | 'async'> {
     }
   }
 }
-
-type GroupReaderContext<Tx> = ConstructorParameters<typeof GroupReader<Tx>>[0]['context']

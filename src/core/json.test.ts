@@ -41,7 +41,7 @@ test.each<[string, unknown, string]>([
   ['a function', { run: () => 1 }, 'run'],
   ['a symbol', { s: Symbol('s') }, 's'],
   ['a symbol property', { [Symbol('s')]: 1 }, 'its root'],
-  ['a class instance', { e: new (class Order {})() }, 'e'],
+  ['a class instance', { e: new URL('https://example.com') }, 'e'],
   ['bytes', { b: new Uint8Array(2) }, 'b'],
   ['toJSON', { o: { toJSON: () => 'other' } }, 'o'],
   ['a cycle', { cycle }, 'cycle.self'],

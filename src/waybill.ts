@@ -32,6 +32,8 @@ import { Counters } from './observe/counters.ts'
 
 const stopWithinMsDefault = 10_000
 
+type Ending = () => void | Promise<void>
+
 /** What `consume` answers: the group's name, to look it up by. */
 export interface Consumer {
   readonly group: string
@@ -55,8 +57,11 @@ export class Waybill<Tx, Mode extends 'sync' | 'async'> {
   readonly #publisher: Publisher<Tx>
   readonly #consumers = new Consumers<Tx>()
   readonly #readers: QueueReaders
-  #state: 'new' | 'starting' | 'started' | 'stopped' = 'new'
-  #undo: (() => void | Promise<void>)[] = []
+  #state: 'new' | 'starting' | 'started' | 'stopping' | 'stopped' = 'new'
+  #starting: Promise<void> = Promise.resolve()
+  #stopped: Promise<void> | undefined
+  /** What to end with the readers, and what only then, because what still drains works with it. */
+  readonly #endings: { readonly first: Ending[]; readonly last: Ending[] } = { first: [], last: [] }
 
   /**
    * Opens the database at once, so that publishing works before `start`.
@@ -197,13 +202,15 @@ export class Waybill<Tx, Mode extends 'sync' | 'async'> {
     if (this.#state !== 'new')
       throw new WaybillError('waybill.stopped', 'an instance starts once; make a new Waybill to start again')
     this.#state = 'starting'
+    this.#starting = this.#start({ relay: true, land: true, consume: true, ...options })
     try {
-      await this.#start({ relay: true, land: true, consume: true, ...options })
-      this.#state = 'started'
+      await this.#starting
     } catch (error) {
       await this.stop({ withinMs: 0 })
       throw error
     }
+    // Not if `stop` was called meanwhile.
+    if (this.#state === 'starting') this.#state = 'started'
   }
 
   /**
@@ -211,12 +218,9 @@ export class Waybill<Tx, Mode extends 'sync' | 'async'> {
    * within the time is aborted and delivered again elsewhere. Installs no signal handlers: call it from yours.
    * @param options.withinMs default 10 000
    */
-  async stop(options: { readonly withinMs?: number } = {}): Promise<void> {
-    if (this.#state === 'stopped') return
-    this.#state = 'stopped'
-    const withinMs = options.withinMs ?? stopWithinMsDefault
-    await Promise.all([this.#readers.stop(withinMs), ...this.#undo.map((undo) => undo())])
-    await this.#database.close()
+  stop(options: { readonly withinMs?: number } = {}): Promise<void> {
+    this.#stopped ??= this.#stop(options.withinMs ?? stopWithinMsDefault)
+    return this.#stopped
   }
 
   /** Messages by id, key, topic, group, state and time, newest first. */
@@ -267,19 +271,16 @@ export class Waybill<Tx, Mode extends 'sync' | 'async'> {
     const { store } = this.#database
     const groups = this.#consumers.declarations()
     const { transport: carrier } = this.#options
-    this.#undo.push(this.#ports.keepAlive(), startUpkeep(store, this.#ports, this.#settings.retentionMs))
+    this.#endings.last.push(this.#ports.keepAlive())
+    this.#endings.first.push(startUpkeep(store, this.#ports, this.#settings.retentionMs))
     const transport = await carrier?.open({
       ports: this.#ports,
       service: this.service,
       leaseMs: this.#settings.leaseMs,
       logReading: logReading(this.#ports),
+      upkeep: (log) => startUpkeep(log, this.#ports, this.#settings.retentionMs),
     })
-    const stopLanding: (() => Promise<void>)[] = []
-    if (transport)
-      this.#undo.push(async () => {
-        await Promise.all(stopLanding.map((stop) => stop()))
-        await transport.close()
-      })
+    if (transport) this.#endings.last.push(() => transport.close())
     for (const group of groups) await store.declareGroup(group)
     if (transport && groups.length > 0) await this.#subscribe(transport)
     if (parts.consume) this.#addGroups()
@@ -296,7 +297,20 @@ export class Waybill<Tx, Mode extends 'sync' | 'async'> {
         landed: () => this.#readers.poke(),
       })
       lander.start()
-      stopLanding.push(() => lander.stop())
+      this.#endings.first.push(() => lander.stop())
+    }
+  }
+
+  async #stop(withinMs: number): Promise<void> {
+    this.#state = 'stopping'
+    // A start that is under way would go on to serve from what is closed here; whoever called it is told if it failed.
+    await this.#starting.catch(() => {})
+    try {
+      await Promise.all([this.#readers.stop(withinMs), ...this.#endings.first.map((end) => end())])
+      await Promise.all(this.#endings.last.map((end) => end()))
+    } finally {
+      this.#state = 'stopped'
+      await this.#database.close()
     }
   }
 

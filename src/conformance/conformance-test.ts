@@ -28,6 +28,6 @@ export function suiteOf<Bench, Claims>(
   return promises.map(({ name, missing, run }) => {
     const skip = missing?.(claims)
     const bound = { name, run: () => using(run) }
-    return skip === undefined ? bound : { ...bound, skip }
+    return skip === undefined ? bound : { ...bound, skip: `not claimed: ${skip}` }
   })
 }

@@ -3,7 +3,21 @@ import type { OpenDatabase } from '../core/database.ts'
 import { type ErrorCode, WaybillError } from '../core/errors.ts'
 import type { MessageId, OwnerId } from '../core/ids.ts'
 import type { LoggedMessage, PublishedEnvelope } from '../core/message.ts'
-import type { Appended, ClaimFrom, GroupDeclaration, LandingBatch, Lease, QueueName, ReadMessage, ReaderMembership, Settlement, Share, Store, StoreCapabilities, TopicDeclaration } from '../core/store.ts'
+import type {
+  Appended,
+  ClaimFrom,
+  GroupDeclaration,
+  LandingBatch,
+  Lease,
+  QueueName,
+  ReadMessage,
+  ReaderMembership,
+  Settlement,
+  Share,
+  Store,
+  StoreCapabilities,
+  TopicDeclaration,
+} from '../core/store.ts'
 import type { Promised } from './conformance-test.ts'
 import type { DatabaseSubject } from './subject.ts'
 
@@ -41,7 +55,10 @@ export class StoreBench {
     this.#opened = [database]
   }
 
-  static async use<Tx>(subject: DatabaseSubject<Tx>, work: (bench: StoreBench) => Promise<void>): Promise<void> {
+  static async use<Tx>(
+    subject: DatabaseSubject<Tx>,
+    work: (bench: StoreBench) => Promise<void>,
+  ): Promise<void> {
     const untyped = subject as unknown as DatabaseSubject<unknown>
     const bench = new StoreBench(untyped, await untyped.open())
     try {
@@ -109,7 +126,11 @@ export class StoreBench {
   }
 
   async appendIn(tx: unknown, ...drafts: readonly Draft[]): Promise<readonly Appended[]> {
-    return await this.store.append(tx, drafts.map((draft) => this.draft(draft)), [...this.#topics.values()])
+    return await this.store.append(
+      tx,
+      drafts.map((draft) => this.draft(draft)),
+      [...this.#topics.values()],
+    )
   }
 
   /** Publishes and answers the ids. */
@@ -130,7 +151,16 @@ export class StoreBench {
   // ── groups and leases ─────────────────────────────────────────────────────────────────────────────────────────────────
   async group(name: string, options: GroupOptions = {}, store: Store<unknown> = this.store): Promise<void> {
     const { windowMax = 100, ...given } = options
-    const declaration: GroupDeclaration = { name, topics: [paid], tags: {}, from: 'oldest', subscriptionVersion: 1, ordered: false, onFailure: 'hold', ...given }
+    const declaration: GroupDeclaration = {
+      name,
+      topics: [paid],
+      tags: {},
+      from: 'oldest',
+      subscriptionVersion: 1,
+      ordered: false,
+      onFailure: 'hold',
+      ...given,
+    }
     this.#groups.set(name, { declaration, windowMax })
     await store.declareGroup(declaration)
   }
@@ -138,7 +168,12 @@ export class StoreBench {
   membership(group: string): ReaderMembership {
     const known = this.#groups.get(group)
     if (!known) return { reader: group, version: 1, queues: queuesOf([paid]), windowMax: 100 }
-    return { reader: group, version: known.declaration.subscriptionVersion, queues: queuesOf(known.declaration.topics), windowMax: known.windowMax }
+    return {
+      reader: group,
+      version: known.declaration.subscriptionVersion,
+      queues: queuesOf(known.declaration.topics),
+      windowMax: known.windowMax,
+    }
   }
 
   async share(owner: OwnerId, group: string, store: Store<unknown> = this.store): Promise<Share> {
@@ -150,7 +185,9 @@ export class StoreBench {
   /** The lease of the group's only queue, or of the one given. */
   async lease(group: string, owner: OwnerId = this.owner(), queue: Partial<QueueName> = {}): Promise<Lease> {
     const { leases } = await this.share(owner, group)
-    const lease = leases.find((held) => held.topic === (queue.topic ?? held.topic) && held.queue === (queue.queue ?? held.queue))
+    const lease = leases.find(
+      (held) => held.topic === (queue.topic ?? held.topic) && held.queue === (queue.queue ?? held.queue),
+    )
     assert.ok(lease, `${owner} holds a lease of ${group}`)
     return lease
   }
@@ -179,7 +216,11 @@ export class StoreBench {
   }
 
   /** One effect transaction: claim, the effect of each id that was claimed, commit. Answers these ids. */
-  async run(lease: Lease, messages: readonly LoggedMessage[], from: ClaimFrom = 'unclaimed'): Promise<readonly MessageId[]> {
+  async run(
+    lease: Lease,
+    messages: readonly LoggedMessage[],
+    from: ClaimFrom = 'unclaimed',
+  ): Promise<readonly MessageId[]> {
     return this.transaction(async (tx) => {
       const claimed = await this.store.claim(tx, lease, messages, from)
       for (const id of claimed) await this.subject.effects.add(tx, `${lease.reader}:${id}`)
@@ -197,7 +238,12 @@ export class StoreBench {
     })
   }
 
-  settle(lease: Lease, message: LoggedMessage, settlement: Omit<Settlement, 'message' | 'attempts'> & { attempts?: number }, advanceTo?: number): Promise<void> {
+  settle(
+    lease: Lease,
+    message: LoggedMessage,
+    settlement: Omit<Settlement, 'message' | 'attempts'> & { attempts?: number },
+    advanceTo?: number,
+  ): Promise<void> {
     return this.store.settle(lease, [{ message, attempts: 1, ...settlement }], advanceTo)
   }
 
@@ -217,7 +263,9 @@ export class StoreBench {
 
   /** The cursor, as whoever takes the lease next would see it. */
   async cursor(reader: string, queue = 0, topic = paid.name): Promise<number> {
-    const lag = (await this.store.lag()).find((one) => one.reader === reader && one.queue === queue && one.topic === topic)
+    const lag = (await this.store.lag()).find(
+      (one) => one.reader === reader && one.queue === queue && one.topic === topic,
+    )
     assert.ok(lag, `${reader} has a cursor`)
     return lag.position
   }
@@ -228,7 +276,11 @@ export class StoreBench {
       const { dedupKey: _, ...envelope } = this.draft(draft)
       return { ...envelope, from: { source, queue: 0, position: first + i } }
     })
-    return { messages, topics: [...this.#topics.values()], upTo: [{ source, queue: 0, position: first + drafts.length - 1, topic: paid.name }] }
+    return {
+      messages,
+      topics: [...this.#topics.values()],
+      upTo: [{ source, queue: 0, position: first + drafts.length - 1, topic: paid.name }],
+    }
   }
 }
 
@@ -237,7 +289,9 @@ export function idsOf(messages: readonly { readonly id: MessageId }[]): MessageI
 }
 
 export function queuesOf(topics: readonly TopicDeclaration[]): QueueName[] {
-  return topics.flatMap(({ name, queues }) => Array.from({ length: queues }, (_, queue) => ({ topic: name, queue })))
+  return topics.flatMap(({ name, queues }) =>
+    Array.from({ length: queues }, (_, queue) => ({ topic: name, queue })),
+  )
 }
 
 /** The code of what a promise rejects with. */
@@ -249,7 +303,11 @@ export async function rejectsWith(code: ErrorCode, work: () => unknown): Promise
     error = thrown
   }
   if (error instanceof WaybillError && error.code === code) return error
-  assert.fail(error === undefined ? `nothing was thrown instead of ${code}` : `${String(error)} was thrown instead of ${code}`)
+  assert.fail(
+    error === undefined
+      ? `nothing was thrown instead of ${code}`
+      : `${String(error)} was thrown instead of ${code}`,
+  )
 }
 
 export function needsTimeTravel(claims: StoreClaims): string | undefined {

@@ -1,5 +1,4 @@
 import type { HeldQueue, QueueReader } from '../core/log-reading.ts'
-import type { LoggedMessage } from '../core/message.ts'
 import type { DueMessage, QueueName, ReadMessage, Settlement } from '../core/store.ts'
 import { Deliverer, heldBehind } from './deliverer.ts'
 import { Limiter } from './limiter.ts'
@@ -46,8 +45,10 @@ export class GroupReader<Tx> implements QueueReader {
   async serve(held: HeldQueue): Promise<void> {
     const { store } = this.#parts.database
     const subscription = this.#subscriptions.get(held.lease.topic)!
-    const suspects = new Suspects(this.#parts, subscription, held)
-    await suspects.runFromLog((message) => this.#withoutEffect(subscription, message))
+    const suspects = new Suspects(this.#parts, subscription, held, (message) =>
+      this.#withoutHandler(subscription, message),
+    )
+    await suspects.runFromLog()
     for (; !held.draining.aborted; await held.breathe()) {
       const mark = held.mark()
       const due = await store.due(held.lease, this.#parts.ports.clock.now(), dueMax)
@@ -94,7 +95,7 @@ export class GroupReader<Tx> implements QueueReader {
     const open: ReadMessage[] = []
     for (const message of window) {
       if (message.disposition !== null) continue
-      const settlement = message.blocked ? heldBehind(message) : this.#withoutEffect(subscription, message)
+      const settlement = this.#withoutHandler(subscription, message)
       if (settlement) settlements.push(settlement)
       else open.push(message)
     }
@@ -147,10 +148,14 @@ export class GroupReader<Tx> implements QueueReader {
     return begun
   }
 
-  /** What needs no handler: filtered by tag, or older than the receipts, which could not tell whether it ran before (P6). */
-  #withoutEffect({ settings }: Subscription<Tx>, message: LoggedMessage): Settlement | undefined {
+  /**
+   * What needs no handler, at least now: filtered by tag, held behind another of its key, or older than the receipts, which could
+   * not tell whether it ran before (P6). The filter comes first: what is held goes to the handler later without being asked again.
+   */
+  #withoutHandler({ settings }: Subscription<Tx>, message: ReadMessage): Settlement | undefined {
     if (settings.tags && !(message.tag !== null && settings.tags.has(message.tag)))
       return { message, state: 'filtered', attempts: 0, because: `tag is not ${settings.tagFilter}` }
+    if (message.blocked) return heldBehind(message)
     if (this.#parts.ports.clock.now() - message.eligibleAt <= this.#parts.receiptHorizonMs) return undefined
     return {
       message,

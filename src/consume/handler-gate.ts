@@ -2,15 +2,25 @@ import type { Clock } from '../core/clock.ts'
 
 /** How long a suspect waits for the handlers that are running before it runs beside them. */
 const aloneWaitMs = 2_000
+/** How long a suspect keeps the others waiting. Whoever takes longer hangs, or must be assumed to. */
+const aloneMaxMs = 30_000
+
+/** One suspect's time in the gate. */
+export class Alone {
+  /** False where other handlers run beside it. */
+  isAlone = false
+  /** The suspect's own: called before others are let in beside it, because it takes too long. */
+  noLonger: () => Promise<void> = async () => {}
+}
 
 /**
  * Lets handlers run together, or a suspect alone. Only a process that dies while a message runs alone may blame that message
- * (P17). A handler that hangs must not stop the others for ever: after a while the suspect runs beside it, and is not blamed.
+ * (P17). A handler that hangs must not stop the others for ever: neither one that a suspect waits for, nor a suspect itself.
  */
 export class HandlerGate {
   readonly #clock: Clock
   #running = 0
-  #alone = false
+  #alone: Alone | undefined
   readonly #waiting = new Set<() => void>()
 
   constructor(clock: Clock) {
@@ -22,18 +32,34 @@ export class HandlerGate {
     return this.#run(work)
   }
 
-  async alone<R>(work: (reallyAlone: boolean) => Promise<R>): Promise<R> {
+  async alone<R>(work: (alone: Alone) => Promise<R>): Promise<R> {
     while (this.#alone) await this.#change()
-    this.#alone = true
+    const turn = new Alone()
+    this.#alone = turn
+    let cancel = (): void => {}
     try {
       const deadline = this.#clock.monotonic() + aloneWaitMs
       while (this.#running > 0 && this.#clock.monotonic() < deadline)
         await this.#change(deadline - this.#clock.monotonic())
-      return await this.#run(() => work(this.#running === 1))
+      turn.isAlone = this.#running === 0
+      cancel = this.#clock.after(aloneMaxMs, () => void this.#letOthersIn(turn))
+      return await this.#run(() => work(turn))
     } finally {
-      this.#alone = false
-      this.#changed()
+      cancel()
+      this.#end(turn)
     }
+  }
+
+  async #letOthersIn(turn: Alone): Promise<void> {
+    await turn.noLonger()
+    turn.isAlone = false
+    this.#end(turn)
+  }
+
+  #end(turn: Alone): void {
+    // It may have let others in long ago, and the next suspect with them.
+    if (this.#alone === turn) this.#alone = undefined
+    this.#changed()
   }
 
   async #run<R>(work: () => Promise<R>): Promise<R> {

@@ -1,7 +1,10 @@
+import { isWaybillError, reasonOf } from '../core/errors.ts'
+import type { MessageId } from '../core/ids.ts'
 import type { HeldQueue } from '../core/log-reading.ts'
 import type { LoggedMessage } from '../core/message.ts'
-import type { DueMessage, ReadMessage, Settlement } from '../core/store.ts'
-import { Deliverer, heldBehind } from './deliverer.ts'
+import type { DueMessage, Lease, ReadMessage, Settlement } from '../core/store.ts'
+import { Deliverer } from './deliverer.ts'
+import type { Alone } from './handler-gate.ts'
 import type { GroupReaderParts } from './parts.ts'
 import type { Subscription } from './subscription.ts'
 
@@ -16,15 +19,23 @@ export class Suspects<Tx> {
   readonly #parts: GroupReaderParts<Tx>
   readonly #subscription: Subscription<Tx>
   readonly #held: HeldQueue
+  /** What becomes of a message that needs no handler, or must wait for another. */
+  readonly #withoutHandler: (message: ReadMessage) => Settlement | undefined
 
-  constructor(parts: GroupReaderParts<Tx>, subscription: Subscription<Tx>, held: HeldQueue) {
+  constructor(
+    parts: GroupReaderParts<Tx>,
+    subscription: Subscription<Tx>,
+    held: HeldQueue,
+    withoutHandler: (message: ReadMessage) => Settlement | undefined,
+  ) {
     this.#parts = parts
     this.#subscription = subscription
     this.#held = held
+    this.#withoutHandler = withoutHandler
   }
 
   /** Works through the suspect part of the log, one message at a time. */
-  async runFromLog(withoutEffect: (message: LoggedMessage) => Settlement | undefined): Promise<void> {
+  async runFromLog(): Promise<void> {
     const { store } = this.#parts.database
     const { lease, draining } = this.#held
     for (; !draining.aborted && this.#held.position < lease.suspectThrough; await this.#held.breathe()) {
@@ -34,9 +45,7 @@ export class Suspects<Tx> {
       if (state === undefined || state === 'running') {
         await this.#runAlone(next, 0, async () => {
           const message = await store.load(lease, next.position)
-          return (
-            message && this.#deliver(message, message.blocked ? heldBehind(message) : withoutEffect(message))
-          )
+          if (message) await this.#deliver(message, this.#withoutHandler(message))
         })
       }
       await store.advance(lease, next.position)
@@ -54,9 +63,7 @@ export class Suspects<Tx> {
 
   /** A message that is still marked though its part of the log is no longer suspect: the next one to read. */
   async runFirst(message: ReadMessage): Promise<void> {
-    await this.#runAlone(message, 0, () =>
-      this.#deliver(message, message.blocked ? heldBehind(message) : undefined),
-    )
+    await this.#runAlone(message, 0, () => this.#deliver(message, this.#withoutHandler(message)))
     await this.#parts.database.store.advance(this.#held.lease, message.position)
     this.#held.position = message.position
   }
@@ -70,14 +77,46 @@ export class Suspects<Tx> {
   async #runAlone(
     suspect: Pick<LoggedMessage, 'id' | 'position'>,
     attempts: number,
-    run: () => Promise<void> | undefined | Promise<void | undefined>,
+    run: () => Promise<void>,
   ): Promise<void> {
-    const { store } = this.#parts.database
-    await this.#parts.gate.alone(async (reallyAlone) => {
-      const crashes = await store.markRunning(this.#held.lease, suspect, reallyAlone)
-      if (crashes < crashesMax) await run()
-      else await this.#bury(suspect, attempts, crashes)
+    await this.#parts.gate.alone(async (turn) => {
+      const { store } = this.#parts.database
+      const crashes = await store.markRunning(this.#held.lease, suspect, turn.isAlone)
+      if (crashes >= crashesMax) return this.#bury(suspect, attempts, crashes)
+      if (turn.isAlone) await this.#runBlamed(suspect.id, turn, run)
+      else await run()
     })
+  }
+
+  /** Whoever finds the mark takes the process for dead, so the mark is taken back whenever the run ends otherwise. */
+  async #runBlamed(id: MessageId, turn: Alone, run: () => Promise<void>): Promise<void> {
+    const { lease, lost } = this.#held
+    let excused: Promise<void> | undefined
+    const excuse = (): Promise<void> => (excused ??= this.#excuse(lease, id))
+    // A handler that is aborted, because the time to stop is up, may ignore it and be left behind.
+    lost.addEventListener('abort', excuse)
+    turn.noLonger = excuse
+    try {
+      await run()
+    } catch (error) {
+      await excuse()
+      throw error
+    } finally {
+      lost.removeEventListener('abort', excuse)
+    }
+  }
+
+  async #excuse(lease: Lease, id: MessageId): Promise<void> {
+    try {
+      await this.#parts.database.store.excuse(lease, id)
+    } catch (error) {
+      // A successor that has the lease by now has also found the mark.
+      if (isWaybillError(error, 'store.lease-lost')) return
+      this.#parts.ports.log.warn(
+        { err: error, group: lease.reader, id },
+        `the mark of a message that ran alone could not be taken back: ${reasonOf(error)}`,
+      )
+    }
   }
 
   async #bury(

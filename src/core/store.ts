@@ -8,10 +8,10 @@ import type { DispositionState, State } from './state.ts'
  * What a database must do for Waybill: keep the log, its readers' cursors and leases, and what became of each message.
  *
  * Every promise in these comments is a test in `conformance/store-suite.ts`. Words:
- * - A *reader* is a consumer group's name, or `@relay` or `@land:<service>`. Each reader has one cursor and one lease per queue.
+ * - A *reader* is a consumer group's name, or `@relay` or `@land:<service>/<topic>`. Each reader has one cursor and one lease per queue.
  * - A method that takes `tx` works inside that transaction and answers at once where the handle is synchronous. All others are
  *   one transaction of their own: wholly done when they resolve, wholly undone when they reject.
- * - A method that takes a `Lease` throws `store.lease-lost` and changes nothing if the lease's fence is stale (P16).
+ * - A method that writes under a `Lease` throws `store.lease-lost` and changes nothing if the lease's fence is stale (P16).
  */
 export interface Store<Tx> {
   readonly can: StoreCapabilities
@@ -33,12 +33,12 @@ export interface Store<Tx> {
   declareTopics(topics: readonly TopicDeclaration[]): Promise<void>
   /**
    * Creates or checks a consumer group and its cursors, idempotently (P26). `from` counts only for cursors that do not exist yet.
-   * Throws `group.start-position-needed`, `group.subscription-differs`, `group.other-database`.
+   * Throws `group.start-position-needed`, `group.subscription-differs`, `group.other-database`, `topic.queues-differ`.
    */
   declareGroup(group: GroupDeclaration): Promise<void>
   /** Records which database consumes a group. Throws `group.other-database` if another one does (P26). */
   registerGroups(groups: readonly string[], databaseId: string): Promise<void>
-  /** Creates a reader's cursors where they do not exist yet, without a group (relay, land). */
+  /** Creates a reader's cursors where they do not exist yet, without a group (relay, land). Throws `topic.queues-differ`. */
   declareReader(reader: string, topics: readonly TopicDeclaration[], from: StartPosition): Promise<void>
   /** How many messages of these topics a new reader that starts at the oldest would get; 0 for topics it already reads. */
   countOlder(reader: string, topics: readonly string[]): Promise<number>
@@ -103,6 +103,11 @@ export interface Store<Tx> {
    * the process died while running only this message. With `alone` false other handlers run beside it, and a crash will not count.
    */
   markRunning(lease: Lease, message: { id: MessageId; position: number }, alone: boolean): Promise<number>
+  /**
+   * Takes back what the mark of `markRunning` would count if it is found again: its run ended without the process dying, or is no
+   * longer alone. Once per mark that was made alone. What is no longer running is left as it is.
+   */
+  excuse(lease: Lease, id: MessageId): Promise<void>
   /** One message from the log by its position, for a suspect. */
   load(lease: Lease, position: number): Promise<ReadMessage | undefined>
 
@@ -129,7 +134,10 @@ export interface Store<Tx> {
   // ── upkeep ────────────────────────────────────────────────────────────────────────────────────────────────────────────
   /** This store's identity: changes when the database is another one (P12). */
   epoch(): Promise<string>
-  /** Drops messages, receipts and records that are older than `before` and that every reader has passed. Answers how many messages. */
+  /**
+   * Drops messages, receipts and records that are older than `before` and that every reader has passed; receipts a day later.
+   * In portions, so that writers need not wait long: answers how many messages it dropped, and 0 once there are no more.
+   */
   purge(before: number): Promise<number>
   /** Calls back after somebody, in any process, may have changed the log. May call too often; rarely too seldom, hence polls too. */
   watch(changed: () => void): () => void
@@ -190,6 +198,8 @@ export interface Lease extends QueueName {
   readonly fence: number
   /** The cursor when the lease was taken. */
   readonly position: number
+  /** The cursor when the reader was created: where reading begins again if what was read is lost. */
+  readonly start: number
   /** After a predecessor's crash: messages up to this position run alone, marked (P17). 0 if nothing is suspect. */
   readonly suspectThrough: number
   /** Likewise, retried messages due at or before this time. 0 if none. */
@@ -248,6 +258,12 @@ export interface LandingBatch {
   /** The highest source position per queue that is settled by this batch. */
   readonly upTo: readonly (SourcePosition & { readonly topic: string })[]
 }
+
+/** Delayed messages of one topic, by id or by business key. */
+export type DelayedKey = { readonly service: string; readonly topic: string } & (
+  | { readonly id: MessageId }
+  | { readonly key: string }
+)
 
 export type LandedAs = 'landed' | 'duplicate' | 'collision'
 

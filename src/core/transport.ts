@@ -1,7 +1,7 @@
 import type { Envelope, SourcePosition } from './message.ts'
 import type { MessageId } from './ids.ts'
 import type { Ports } from './ports.ts'
-import type { StartPosition, TopicDeclaration } from './store.ts'
+import type { StartPosition, Store, TopicDeclaration } from './store.ts'
 import type { LogReading } from './log-reading.ts'
 
 /**
@@ -51,6 +51,8 @@ export interface TransportContext {
   readonly leaseMs: number
   /** For carriers that are themselves a log. */
   readonly logReading: LogReading
+  /** Drops what is older than the retention and passed by every reader, now and then, until the answer is called. */
+  upkeep(store: Store<never>): () => void
 }
 
 export interface OutgoingBatch {

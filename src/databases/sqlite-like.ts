@@ -1,7 +1,14 @@
 import { createRequire } from 'node:module'
 import type { Database } from '../core/database.ts'
 import { WaybillError } from '../core/errors.ts'
-import type { Row, SqlValue, SqliteConnection, SqliteDriver, SqliteStatement, SqliteTx } from '../stores/sqlite/driver.ts'
+import type {
+  Row,
+  SqlValue,
+  SqliteConnection,
+  SqliteDriver,
+  SqliteStatement,
+  SqliteTx,
+} from '../stores/sqlite/driver.ts'
 import { openSqlite } from '../stores/sqlite/open.ts'
 import { assertFile } from './sqlite.ts'
 import { StatementCache } from './statement-cache.ts'
@@ -14,28 +21,63 @@ interface LikeBetterSqlite3 {
   close(): unknown
 }
 
+/** Makes up for what a library does otherwise. */
+type Mend = (statement: SqliteStatement) => SqliteStatement
+
 type Constructor = new (path: string, options: { readonly?: boolean; timeout?: number }) => LikeBetterSqlite3
 
 /** The adapter for libraries with better-sqlite3's interface. The library is loaded when the database is opened, not before. */
-export function sqliteLike(library: string, path: string): Database<SqliteTx, 'sync'> {
+export function sqliteLike(
+  library: string,
+  path: string,
+  mended: Mend = (statement) => statement,
+): Database<SqliteTx, 'sync'> {
   assertFile(path)
-  return { mode: 'sync', dialect: 'sqlite', open: (ports, options) => openSqlite(driverOver(library, load(library)), path, ports, options) }
+  return {
+    mode: 'sync',
+    dialect: 'sqlite',
+    open: (ports, options) => openSqlite(driverOver(library, load(library), mended), path, ports, options),
+  }
 }
 
 function load(library: string): Constructor {
   try {
     return createRequire(import.meta.url)(library) as Constructor
   } catch (cause) {
-    throw new WaybillError('store.driver-missing', `the package ${library} cannot be loaded; run: npm install ${library}`, { library }, { cause })
+    throw new WaybillError(
+      'store.driver-missing',
+      `the package ${library} cannot be loaded; run: npm install ${library}`,
+      { library },
+      { cause },
+    )
   }
 }
 
-function driverOver(library: string, Library: Constructor): SqliteDriver {
+function driverOver(library: string, Library: Constructor, mended: Mend): SqliteDriver {
+  const resultCode = (error: unknown): number | undefined =>
+    resultCodes[
+      String((error as { code?: unknown } | null)?.code)
+        .split('_', 2)
+        .join('_')
+    ]
   return {
     name: library,
-    connect: (path, { readOnly, busyTimeoutMs }) => connectionOver(new Library(path, { readonly: readOnly, timeout: busyTimeoutMs }), busyTimeoutMs),
-    adopt: (handle) => (handle instanceof Library ? connectionOver(handle) : undefined),
-    resultCode: (error) => resultCodes[String((error as { code?: unknown } | null)?.code).split('_', 2).join('_')],
+    connect: (path, { readOnly, busyTimeoutMs }) => {
+      try {
+        return connectionOver(new Library(path, { readonly: readOnly, timeout: busyTimeoutMs }), mended)
+      } catch (error) {
+        // For a missing folder one throws a TypeError, the other an error without a code.
+        if (resultCode(error) !== undefined) throw error
+        throw new WaybillError(
+          'store.io',
+          `${path} cannot be opened; does its folder exist, and may this user write there?`,
+          { path },
+          { cause: error },
+        )
+      }
+    },
+    adopt: (handle) => (handle instanceof Library ? connectionOver(handle, mended) : undefined),
+    resultCode,
   }
 }
 
@@ -50,13 +92,12 @@ const resultCodes: Readonly<Record<string, number>> = {
   SQLITE_NOTADB: 26,
 }
 
-function connectionOver(database: LikeBetterSqlite3, busyTimeoutMs?: number): SqliteConnection {
-  const statements = new StatementCache((sql) => database.prepare(sql))
-  if (busyTimeoutMs !== undefined) database.prepare(`pragma busy_timeout = ${busyTimeoutMs}`).all()
+function connectionOver(database: LikeBetterSqlite3, mended: Mend): SqliteConnection {
+  const statements = new StatementCache((sql) => mended(database.prepare(sql)))
   return {
-    // Parameters as one array: libsql takes a lone Buffer or null for something else.
     all: (sql, ...params) => statements.of(sql).all(params.map(bindable)) as readonly Row[],
-    run: (sql, ...params) => Number((statements.of(sql).run(params.map(bindable)) as { changes: number }).changes),
+    run: (sql, ...params) =>
+      Number((statements.of(sql).run(params.map(bindable)) as { changes: number }).changes),
     exec: (sql) => void database.exec(sql),
     prepare: (sql) => statements.of(sql),
     get isTransaction() {
@@ -66,7 +107,9 @@ function connectionOver(database: LikeBetterSqlite3, busyTimeoutMs?: number): Sq
   }
 }
 
-/** Both take bytes only as a Buffer; libsql ends the process on a plain Uint8Array. */
+/** better-sqlite3 takes bytes only as a Buffer. */
 function bindable(value: SqlValue): SqlValue {
-  return value instanceof Uint8Array && !Buffer.isBuffer(value) ? Buffer.from(value.buffer, value.byteOffset, value.byteLength) : value
+  return value instanceof Uint8Array && !Buffer.isBuffer(value)
+    ? Buffer.from(value.buffer, value.byteOffset, value.byteLength)
+    : value
 }

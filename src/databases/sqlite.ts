@@ -17,17 +17,25 @@ export type { SqliteTx } from '../stores/sqlite/driver.ts'
  */
 export function sqlite(path: string): Database<SqliteTx, 'sync'> {
   assertFile(path)
-  return { mode: 'sync', dialect: 'sqlite', open: (ports, options) => openSqlite(driver, path, ports, options) }
+  return {
+    mode: 'sync',
+    dialect: 'sqlite',
+    open: (ports, options) => openSqlite(driver, path, ports, options),
+  }
 }
 
 export function assertFile(path: unknown): void {
   if (typeof path === 'string' && path !== '' && path !== ':memory:' && !path.startsWith('file:')) return
-  throw new WaybillError('config.invalid', `${JSON.stringify(path)} is no file path; messages must survive the process, so give a file such as 'order.db'`)
+  throw new WaybillError(
+    'config.invalid',
+    `${JSON.stringify(path)} is no file path; messages must survive the process, so give a file such as 'order.db'`,
+  )
 }
 
 const driver: SqliteDriver = {
   name: 'node:sqlite',
-  connect: (path, { readOnly, busyTimeoutMs }) => connectionOver(new DatabaseSync(path, { readOnly, timeout: busyTimeoutMs })),
+  connect: (path, { readOnly, busyTimeoutMs }) =>
+    connectionOver(new DatabaseSync(path, { readOnly, timeout: busyTimeoutMs })),
   adopt: (handle) => (handle instanceof DatabaseSync ? connectionOver(handle) : undefined),
   resultCode: (error) => (error as { errcode?: number } | null)?.errcode,
 }
@@ -35,7 +43,8 @@ const driver: SqliteDriver = {
 function connectionOver(database: DatabaseSync): SqliteConnection {
   const statements = new StatementCache((sql) => database.prepare(sql))
   return {
-    all: (sql, ...params: readonly SqlValue[]) => statements.of(sql).all(...params) as unknown as readonly Row[],
+    all: (sql, ...params: readonly SqlValue[]) =>
+      statements.of(sql).all(...params) as unknown as readonly Row[],
     run: (sql, ...params: readonly SqlValue[]) => Number(statements.of(sql).run(...params).changes),
     exec: (sql) => database.exec(sql),
     prepare: (sql) => statements.of(sql),

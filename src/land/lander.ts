@@ -43,7 +43,8 @@ export class Lander {
     for (let failures = 0; !this.#stopping.signal.aborted; failures++) {
       try {
         await transport.receive((batch) => this.#land(batch), this.#stopping.signal)
-        return
+        if (this.#stopping.signal.aborted) return
+        throw new Error('the transport stopped receiving by itself')
       } catch (error) {
         ports.log.warn(
           { err: error, transport: transportName },

@@ -10,6 +10,8 @@ import { WakeUps } from './wake-ups.ts'
 const heartbeatsPerLease = 3
 /** After a change, how long to wait before asking whether a queue has become free. Changes come in bursts. */
 const openingCheckMs = 25
+/** Older than every version that a reader can have. */
+const leavingVersion = -1
 /** How long aborted work may take to notice. */
 const abortGraceMs = 500
 
@@ -32,6 +34,7 @@ class SharedQueues implements QueueReaders {
   readonly #wakeUps: WakeUps
   #cancelHeartbeat: (() => void) | undefined
   #cancelOpeningCheck: (() => void) | undefined
+  #isCheckSoon = false
   #heartbeat: Promise<void> = Promise.resolve()
   #unwatch: (() => void) | undefined
   #stopping = false
@@ -52,13 +55,23 @@ class SharedQueues implements QueueReaders {
     if (this.#readers.length === 0) return
     this.#unwatch = this.#store.watch(() => this.poke())
     await this.#beat()
+    this.#checkIn(openingCheckMs)
   }
 
   poke(): void {
     this.#wakeUps.changed()
-    if (this.#stopping || this.#cancelOpeningCheck) return
-    this.#cancelOpeningCheck = this.#ports.clock.after(openingCheckMs, () => {
-      this.#cancelOpeningCheck = undefined
+    // Not before the start, nor where there is nothing to read: publishing alone looks for no queues.
+    if (!this.#unwatch || this.#isCheckSoon) return
+    this.#isCheckSoon = true
+    this.#checkIn(openingCheckMs)
+  }
+
+  /** Looks for free queues soon after a change, and then ever more rarely: it may become visible later than it is heard of. */
+  #checkIn(delayMs: number): void {
+    if (this.#stopping) return
+    this.#cancelOpeningCheck?.()
+    this.#cancelOpeningCheck = this.#ports.clock.after(delayMs, () => {
+      this.#isCheckSoon = false
       void this.#beatIfOpening()
     })
   }
@@ -66,32 +79,47 @@ class SharedQueues implements QueueReaders {
   async stop(withinMs: number): Promise<void> {
     if (this.#readers.length === 0) return
     this.#stopping = true
-    this.#cancelHeartbeat?.()
     this.#cancelOpeningCheck?.()
     await this.#heartbeat
-    // One that was under way has set a new timer.
-    this.#cancelHeartbeat?.()
     const served = [...this.#served.values()]
     for (const queue of served) queue.drain()
-    const cancel = this.#ports.clock.after(withinMs, () => served.forEach((queue) => queue.lose()))
-    const ended = Promise.all(served.map((queue) => queue.ended))
-    // A handler that ignores its signal is left behind; its writes are fenced or its connection closed.
-    await Promise.race([
-      ended,
-      new Promise<void>((resolve) => this.#ports.clock.after(withinMs + abortGraceMs, resolve)),
-    ])
-    cancel()
+    // Heartbeats go on, for what is still finishing, but no longer count this owner: the others' share grows before the first
+    // queue is given back, so that they take each at once.
+    await this.#beat()
+    await this.#ended(served, withinMs)
+    await this.#heartbeat
+    this.#cancelHeartbeat?.()
     this.#unwatch?.()
-    await this.#store.leave(this.#owner)
+    try {
+      await this.#store.leave(this.#owner)
+    } catch (error) {
+      this.#ports.log.warn({ err: error }, `could not leave, the membership will lapse: ${reasonOf(error)}`)
+    }
+  }
+
+  /** A handler that ignores its signal is left behind; its writes are fenced or its connection closed. */
+  async #ended(served: readonly ServedQueue[], withinMs: number): Promise<void> {
+    const { clock } = this.#ports
+    const cancelAbort = clock.after(withinMs, () => served.forEach((queue) => queue.lose()))
+    await new Promise<void>((resolve) => {
+      const cancel = clock.after(withinMs + abortGraceMs, resolve)
+      void Promise.all(served.map((queue) => queue.ended)).then(() => {
+        cancel()
+        resolve()
+      })
+    })
+    cancelAbort()
   }
 
   async #memberships(): Promise<readonly ReaderMembership[]> {
     return Promise.all(
       this.#readers.map(async (reader) => ({
         reader: reader.reader,
-        version: reader.version,
         windowMax: reader.windowMax,
-        queues: await reader.queues(),
+        // Who is of an older version keeps what it holds, takes nothing, and is not counted (P26): just what leaving means.
+        ...(this.#stopping
+          ? { version: leavingVersion, queues: [] }
+          : { version: reader.version, queues: await reader.queues() }),
       })),
     )
   }
@@ -103,6 +131,7 @@ class SharedQueues implements QueueReaders {
     } catch (error) {
       this.#ports.log.warn({ err: error }, `could not look for free queues: ${reasonOf(error)}`)
     }
+    if (!this.#isCheckSoon) this.#checkIn(Math.max(openingCheckMs, this.#wakeUps.pauseMs()))
   }
 
   /** Heartbeats never overlap. */
@@ -112,7 +141,6 @@ class SharedQueues implements QueueReaders {
   }
 
   async #beatOnce(): Promise<void> {
-    if (this.#stopping) return
     this.#cancelHeartbeat?.()
     try {
       for (const share of await this.#store.share(this.#owner, await this.#memberships(), this.#leaseMs)) {
@@ -134,6 +162,7 @@ class SharedQueues implements QueueReaders {
       if (queue.lease.reader === name && held.get(key)?.fence !== queue.lease.fence) queue.lose()
     }
     const reader = this.#readers.find((candidate) => candidate.reader === name)!
+    if (this.#stopping) return
     for (const [key, lease] of held) if (!this.#served.has(key)) this.#serve(key, reader, lease)
     const leaving = [...held.keys()]
       .map((key) => this.#served.get(key)!)

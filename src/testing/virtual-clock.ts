@@ -16,17 +16,18 @@ const epochStart = Date.UTC(2026, 0, 1)
  *   await clock.advance(30_000)   // retry has run, and what it awaited has settled
  */
 export class VirtualClock implements Clock {
-  #wall: number
+  /** The wall clock when nothing had elapsed: a sum of small steps would drift. */
+  #start: number
   #elapsed = 0
   /** In the order in which they were set, which is the order among those due at the same time. */
   readonly #timers = new Set<Timer>()
 
   constructor(startAt: number = epochStart) {
-    this.#wall = startAt
+    this.#start = startAt
   }
 
   now(): number {
-    return this.#wall
+    return this.#start + this.#elapsed
   }
 
   monotonic(): number {
@@ -58,7 +59,7 @@ export class VirtualClock implements Clock {
 
   /** Sets the wall clock forward or back, as an administrator or NTP does. Timers do not notice. */
   step(ms: number): void {
-    this.#wall += ms
+    this.#start += ms
   }
 
   /** How many timers wait: 0 after a clean stop. */
@@ -75,7 +76,6 @@ export class VirtualClock implements Clock {
   }
 
   #moveTo(elapsed: number): void {
-    this.#wall += elapsed - this.#elapsed
     this.#elapsed = elapsed
   }
 

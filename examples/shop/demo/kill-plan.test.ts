@@ -51,7 +51,25 @@ test('portions are even, leave one for the time after the last kill, and never e
 
 test('the moment lies within the portion, and small portions are aimed at more closely', () => {
   const kill: PlannedKill = { victim: 'order', portionDone: 0.5, delayMs: 8 }
-  expect(aimAt(kill, 100, 40)).toEqual({ victim: 'order', answeredMin: 120, callbacksMin: 4, delayMs: 8 })
-  expect(aimAt(kill, 100, 9)).toEqual({ victim: 'order', answeredMin: 104, callbacksMin: 2, delayMs: 2 })
-  expect(aimAt(kill, 100, 1)).toEqual({ victim: 'order', answeredMin: 100, callbacksMin: 1, delayMs: 0 })
+  expect(aimAt(kill, 100, 40)).toEqual({
+    victim: 'order',
+    answeredMin: 120,
+    inHandMin: 4,
+    doneMin: 8,
+    delayMs: 8,
+  })
+  expect(aimAt(kill, 100, 9)).toEqual({
+    victim: 'order',
+    answeredMin: 104,
+    inHandMin: 2,
+    doneMin: 2,
+    delayMs: 2,
+  })
+  expect(aimAt(kill, 100, 1)).toEqual({
+    victim: 'order',
+    answeredMin: 100,
+    inHandMin: 1,
+    doneMin: 1,
+    delayMs: 0,
+  })
 })

@@ -42,20 +42,29 @@ export interface Aim {
   readonly victim: Victim
   /** Not before so many payments have been answered. */
   readonly answeredMin: number
-  /** For the order service: not before so many callbacks are in flight. */
-  readonly callbacksMin: number
+  /** Not before the victim has so much in hand: callbacks to answer, or messages without an effect. */
+  readonly inHandMin: number
+  /** Not before it has done so much since it was started. */
+  readonly doneMin: number
   readonly delayMs: number
 }
 
-/** The payment system has eight callbacks in flight when it is busy; half of them make it busy. */
-const callbacksWhenBusy = 4
+/** The payment system calls eight at once, and consumers handle eight at once; half of that is busy. */
+const inHandWhenBusy = 4
+/**
+ * All that its predecessor had in hand. Less would strike again and again at the very messages that the last kill struck;
+ * a consumer that dies three times over the same message rightly takes that message for poison.
+ */
+const doneWhenRecovered = 8
 
 /** Fits a planned kill to its portion: a small one is over soon, so the moment has to be met more closely. */
 export function aimAt(kill: PlannedKill, openedBefore: number, portion: number): Aim {
+  const atMost = (usual: number): number => Math.max(1, Math.min(usual, Math.floor(portion / 4)))
   return {
     victim: kill.victim,
     answeredMin: openedBefore + Math.floor(portion * kill.portionDone),
-    callbacksMin: Math.max(1, Math.min(callbacksWhenBusy, Math.floor(portion / 4))),
+    inHandMin: atMost(inHandWhenBusy),
+    doneMin: atMost(doneWhenRecovered),
     delayMs: Math.min(kill.delayMs, Math.floor(portion / 4)),
   }
 }

@@ -58,13 +58,14 @@ export class Killer {
   }
 
   /** Waits for the moment; false if it did not come, or if the kill turned out to have hit an idle side. */
-  async #strike({ victim, answeredMin, callbacksMin, delayMs }: Aim): Promise<boolean> {
+  async #strike({ victim, answeredMin, inHandMin, doneMin, delayMs }: Aim): Promise<boolean> {
     const { fleet, payments, side, signal } = this.#options
     const deadline = Date.now() + aimWithinMs
     const isWorking = async (): Promise<boolean> => {
-      if (!fleet.isReady(victim) || this.#done(victim) <= (this.#doneAtStart.get(victim) ?? 0)) return false
-      if (victim === 'order') return payments.unanswered >= callbacksMin
-      return ((await side.work()).get(victim)?.inHand ?? 0) > 0
+      if (!fleet.isReady(victim) || this.#done(victim) - (this.#doneAtStart.get(victim) ?? 0) < doneMin)
+        return false
+      if (victim === 'order') return payments.unanswered >= inHandMin
+      return ((await side.work()).get(victim)?.inHand ?? 0) >= inHandMin
     }
     while (Date.now() < deadline && !signal.aborted) {
       if (payments.progress.answered >= answeredMin && (await isWorking())) {

@@ -93,23 +93,24 @@ export function waybillSide(folder: string, witness: Witness): Side {
     const open = `select count(*) as count from waybill_v_dispositions where state in ('running', 'retrying', 'held')`
     return count(group, 'waybill_v_lag', lag) + count(group, 'waybill_v_dispositions', open)
   }
+  const dead = (group: Group): ReadonlySet<string> => {
+    const letters = witness.rows(group, 'waybill_v_dead_letters', 'select key from waybill_v_dead_letters')
+    return new Set(letters.map((row) => String(row['key'])))
+  }
   return {
     name: 'waybill',
     prepare: (_fleet, orderPort) => Promise.resolve(services('waybill', folder, orderPort, '')),
     work() {
       const committed = witness.committedCount()
       const perGroup = groups.map((group) => {
-        const unfinished = Math.max(0, committed - witness.effectCount(group))
+        const unfinished = Math.max(0, committed - witness.effectCount(group) - dead(group).size)
         return [group, { inHand: Math.min(unfinished, inHand(group)), unfinished }] as const
       })
       return Promise.resolve(new Map(perGroup))
     },
     died: () => Promise.resolve(),
     pending: (group) => Promise.resolve(pendingInWaybill(witness, group)),
-    dead(group) {
-      const letters = witness.rows(group, 'waybill_v_dead_letters', 'select key from waybill_v_dead_letters')
-      return new Set(letters.map((row) => String(row['key'])))
-    },
+    dead,
   }
 }
 

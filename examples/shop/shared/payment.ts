@@ -16,7 +16,9 @@ import { paymentTimeoutMs } from './third-parties.ts'
 
 const { values } = parseArgs({ options: { orders: { type: 'string' }, url: { type: 'string' } } })
 const paymentsAtOnce = 8
-const repeatAfterMs = 30
+const repeatAfterMs = 50
+const repeatAfterMsMax = 300
+const timeoutMsMax = 4000
 
 const orders = parseOrders(await readFile(values.orders ?? 'orders.jsonl', 'utf8'))
 const progress = { started: 0, answered: 0, repeated: 0, declined: 0 }
@@ -42,16 +44,18 @@ async function payUntilAnswered(order: Order): Promise<void> {
   const { id: orderId, userId, amount, rollback } = order
   for (let notification = 1; ; notification += 1) {
     const callback: PaymentCallback = { orderId, userId, amount, rollback, notification }
+    // It waits longer each time: on a slow machine it would otherwise repeat faster than anybody can answer.
+    const timeoutMs = Math.min(timeoutMsMax, paymentTimeoutMs * 2 ** (notification - 1))
     try {
       const answer = await callJson('POST', `${values.url}/payments/callback`, callback, {
-        timeoutMs: paymentTimeoutMs,
+        timeoutMs,
       })
       if ((answer as { answer: string }).answer === 'declined') progress.declined += 1
       return
     } catch (error) {
       if (error instanceof HttpError && error.status >= 400 && error.status < 500) throw error
       progress.repeated += 1
-      await sleep(repeatAfterMs)
+      await sleep(Math.min(repeatAfterMsMax, repeatAfterMs * notification))
     }
   }
 }

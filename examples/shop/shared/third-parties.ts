@@ -6,7 +6,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { chanceOf } from '../random.ts'
 
-const usualMs = { min: 2, max: 6 }
+const bankMs = { min: 2, max: 6 }
+const providerMs = { min: 5, max: 20 }
 const slowShare = 0.02
 /** Longer than the payment system waits for an answer (paymentTimeoutMs). */
 const slowMs = 400
@@ -17,12 +18,12 @@ export const paymentTimeoutMs = 250
 /** The order service books the payment with the bank. Now and then the first try is slow; never the repeated ones. */
 export async function bookPayment(orderId: string, notification: number): Promise<void> {
   const isSlow = notification === 1 && chanceOf('slow', orderId) < slowShare
-  await sleep(isSlow ? slowMs : usualDelayMs('bank', orderId))
+  await sleep(isSlow ? slowMs : usually(bankMs, 'bank', orderId))
 }
 
 /** A consumer calls its provider: the coupon issuer, the carrier, … Now and then that fails, and works a little later. */
 export async function callProvider(group: string, orderId: string, attempt: number): Promise<void> {
-  await sleep(usualDelayMs(group, orderId))
+  await sleep(usually(providerMs, group, orderId))
   if (chanceOf('failing', group, orderId, attempt) < failingShare) throw new ProviderFailed(group)
 }
 
@@ -36,6 +37,6 @@ export class ProviderFailed extends Error {
   }
 }
 
-function usualDelayMs(party: string, orderId: string): number {
-  return usualMs.min + Math.floor(chanceOf(party, orderId) * (usualMs.max - usualMs.min + 1))
+function usually({ min, max }: { min: number; max: number }, party: string, orderId: string): number {
+  return min + Math.floor(chanceOf(party, orderId) * (max - min + 1))
 }

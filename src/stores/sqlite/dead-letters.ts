@@ -1,15 +1,18 @@
 import { type ErrorCode, WaybillError } from '../../core/errors.ts'
 import type { MessageId } from '../../core/ids.ts'
 import type { AuditNote, DeadLetter, DeadLetterFilter, DeadLetterKey } from '../../core/store.ts'
-import { dropCopy, releaseFollower } from './dispositions.ts'
+import { dropCopy, isBlocked, releaseFollower } from './dispositions.ts'
 import type { SqlValue, SqliteConnection } from './driver.ts'
-import { orderOf } from './groups.ts'
+import { orderOf, unordered } from './groups.ts'
 import { landingGroup } from './landing.ts'
 
 const limitDefault = 100
 const limitMax = 1_000
 
-export function listDeadLetters(connection: SqliteConnection, filter: DeadLetterFilter): readonly DeadLetter[] {
+export function listDeadLetters(
+  connection: SqliteConnection,
+  filter: DeadLetterFilter,
+): readonly DeadLetter[] {
   const where: string[] = []
   const params: SqlValue[] = []
   const add = (condition: string, value: SqlValue | undefined): void => {
@@ -25,29 +28,55 @@ export function listDeadLetters(connection: SqliteConnection, filter: DeadLetter
   add('died_at >= ?', filter.since?.getTime())
   add('died_at < ?', filter.until?.getTime())
   const clause = where.length > 0 ? `where ${where.join(' and ')}` : ''
-  return connection.all(`select * from waybill_dead_letters ${clause} order by died_at, message_id limit ?`, ...params, Math.min(filter.limit ?? limitDefault, limitMax)).map((row) => ({
-    group: row['grp'] as string,
-    id: row['message_id'] as MessageId,
-    topic: row['topic'] as string,
-    tag: row['tag'] as string | null,
-    key: row['key'] as string | null,
-    shardingKey: row['sharding_key'] as string | null,
-    cause: row['cause'] as ErrorCode,
-    because: row['because'] as string,
-    attempts: row['attempts'] as number,
-    generation: row['generation'] as number,
-    publishedAt: row['published_at'] as number,
-    diedAt: row['died_at'] as number,
-  }))
+  return connection
+    .all(
+      `select * from waybill_dead_letters ${clause} order by died_at, message_id limit ?`,
+      ...params,
+      Math.min(filter.limit ?? limitDefault, limitMax),
+    )
+    .map((row) => ({
+      group: row['grp'] as string,
+      id: row['message_id'] as MessageId,
+      topic: row['topic'] as string,
+      tag: row['tag'] as string | null,
+      key: row['key'] as string | null,
+      shardingKey: row['sharding_key'] as string | null,
+      cause: row['cause'] as ErrorCode,
+      because: row['because'] as string,
+      attempts: row['attempts'] as number,
+      generation: row['generation'] as number,
+      publishedAt: row['published_at'] as number,
+      diedAt: row['died_at'] as number,
+    }))
 }
 
-export function redrive(connection: SqliteConnection, selection: readonly DeadLetterKey[], note: AuditNote, now: number): number {
+export function redrive(
+  connection: SqliteConnection,
+  selection: readonly DeadLetterKey[],
+  note: AuditNote,
+  now: number,
+): number {
   let count = 0
-  for (const { group, id } of selection) {
-    if (group === landingGroup) {
-      throw new WaybillError('dead-letter.unknown', 'a message that collides with the id of another cannot be redriven; discard it, and have its publisher send it under a new id', { id })
-    }
-    const changed = connection.run("update waybill_dispositions set state = 'retrying', due_at = ?, attempts = 0, generation = generation + 1, cause = null, because = null, at = ? where grp = ? and message_id = ? and state = 'dead'", now, now, group, id)
+  const collided = selection.find(({ group }) => group === landingGroup)
+  if (collided) {
+    throw new WaybillError(
+      'dead-letter.unknown',
+      'a message that collides with the id of another cannot be redriven; discard it, and have its publisher send it under a new id',
+      { id: collided.id },
+    )
+  }
+  for (const { group, id, ...message } of inLogOrder(connection, selection)) {
+    // Behind an earlier one of its key it waits, or both would be due at once and a failure of the first would let it pass (P21).
+    const order = orderOf(connection, group) ?? unordered
+    const waits = order.ordered && isBlocked(connection, group, message, order)
+    const changed = connection.run(
+      "update waybill_dispositions set state = ?, due_at = ?, attempts = 0, generation = generation + 1, cause = null, because = null, at = ? where grp = ? and message_id = ? and state = 'dead'",
+      waits ? 'held' : 'retrying',
+      waits ? null : now,
+      now,
+      group,
+      id,
+    )
     if (changed === 0) continue
     connection.run('delete from waybill_dead_letters where grp = ? and message_id = ?', group, id)
     audit(connection, 'redrive', { group, id }, note, now)
@@ -56,21 +85,81 @@ export function redrive(connection: SqliteConnection, selection: readonly DeadLe
   return count
 }
 
-export function discardDead(connection: SqliteConnection, selection: readonly DeadLetterKey[], note: AuditNote, now: number): number {
+export function discardDead(
+  connection: SqliteConnection,
+  selection: readonly DeadLetterKey[],
+  note: AuditNote,
+  now: number,
+): number {
   let count = 0
   for (const { group, id } of selection) {
-    const row = connection.all("update waybill_dispositions set state = 'discarded', because = ?, at = ? where grp = ? and message_id = ? and state = 'dead' returning sharding_key", note.because, now, group, id)[0]
+    const row = connection.all(
+      "update waybill_dispositions set state = 'discarded', because = ?, at = ? where grp = ? and message_id = ? and state = 'dead' returning topic, sharding_key",
+      note.because,
+      now,
+      group,
+      id,
+    )[0]
     if (!row) continue
     connection.run('delete from waybill_dead_letters where grp = ? and message_id = ?', group, id)
     dropCopy(connection, group, id)
     const shardingKey = row['sharding_key'] as string | null
-    if (shardingKey !== null) releaseFollower(connection, group, shardingKey, orderOf(connection, group), now)
+    if (shardingKey !== null)
+      releaseFollower(
+        connection,
+        group,
+        { topic: row['topic'] as string, shardingKey },
+        orderOf(connection, group) ?? unordered,
+        now,
+      )
     audit(connection, 'discard', { group, id }, note, now)
     count++
   }
   return count
 }
 
-function audit(connection: SqliteConnection, action: string, key: DeadLetterKey, note: AuditNote, now: number): void {
-  connection.run('insert into waybill_audit (at, actor, because, action, grp, message_id) values (?, ?, ?, ?, ?, ?)', now, note.by, note.because, action, key.group, key.id)
+interface Selected extends DeadLetterKey {
+  readonly topic: string
+  readonly shardingKey: string | null
+  readonly position: number
+}
+
+function inLogOrder(connection: SqliteConnection, selection: readonly DeadLetterKey[]): readonly Selected[] {
+  return selection
+    .flatMap((key) => {
+      const row = connection.all(
+        "select topic, sharding_key, pos from waybill_dispositions where grp = ? and message_id = ? and state = 'dead'",
+        key.group,
+        key.id,
+      )[0]
+      return row
+        ? [
+            {
+              ...key,
+              topic: row['topic'] as string,
+              shardingKey: row['sharding_key'] as string | null,
+              position: row['pos'] as number,
+            },
+          ]
+        : []
+    })
+    .sort((a, b) => a.position - b.position)
+}
+
+function audit(
+  connection: SqliteConnection,
+  action: string,
+  key: DeadLetterKey,
+  note: AuditNote,
+  now: number,
+): void {
+  connection.run(
+    'insert into waybill_audit (at, actor, because, action, grp, message_id) values (?, ?, ?, ?, ?, ?)',
+    now,
+    note.by,
+    note.because,
+    action,
+    key.group,
+    key.id,
+  )
 }

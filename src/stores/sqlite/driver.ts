@@ -2,7 +2,10 @@
 export type SqlValue = string | number | null | Uint8Array
 export type Row = Record<string, SqlValue>
 
-/** One connection, reduced to what the three SQLite libraries have in common. Prepared statements are kept by their text. */
+/**
+ * One connection, reduced to what the three SQLite libraries have in common. Prepared statements are kept by their text.
+ * Parameters are plain `?`: better-sqlite3 takes `?1` for a name.
+ */
 export interface SqliteConnection {
   all(sql: string, ...params: readonly SqlValue[]): readonly Row[]
   /** Answers the number of rows changed. */
@@ -16,7 +19,10 @@ export interface SqliteConnection {
 
 export interface SqliteDriver {
   readonly name: string
-  connect(path: string, options: { readonly readOnly: boolean; readonly busyTimeoutMs: number }): SqliteConnection
+  connect(
+    path: string,
+    options: { readonly readOnly: boolean; readonly busyTimeoutMs: number },
+  ): SqliteConnection
   /** The user's own handle as a connection; undefined if it is no handle of this library. */
   adopt(handle: object): SqliteConnection | undefined
   /** SQLite's primary result code of an error of this library, such as 13 for a full disk. */

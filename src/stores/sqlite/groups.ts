@@ -1,6 +1,6 @@
 import { WaybillError } from '../../core/errors.ts'
 import type { GroupDeclaration, StartPosition, TopicDeclaration } from '../../core/store.ts'
-import type { Row, SqliteConnection } from './driver.ts'
+import type { Row, SqlValue, SqliteConnection } from './driver.ts'
 
 /** How a group deals with the order of its keys; what `read` and `settle` need to know of it. */
 export interface GroupOrder {
@@ -8,42 +8,100 @@ export interface GroupOrder {
   readonly onFailure: 'hold' | 'skip'
 }
 
-export function declareGroup(connection: SqliteConnection, group: GroupDeclaration, databaseId: string, epoch: string, now: number): void {
+export const unordered: GroupOrder = { ordered: false, onFailure: 'hold' }
+
+export function declareGroup(
+  connection: SqliteConnection,
+  group: GroupDeclaration,
+  databaseId: string,
+  epoch: string,
+  now: number,
+): void {
   const stored = connection.all('select * from waybill_groups where name = ?', group.name)[0]
-  if (stored) checkSubscription(group, stored)
+  if (stored) {
+    checkDatabase(group.name, stored['database_id'], databaseId)
+    checkSubscription(group, stored)
+  }
   if (group.from === undefined) refuseSilentBacklog(connection, group)
   const version = Math.max(group.subscriptionVersion, Number(stored?.['version'] ?? 0))
   if (!stored || group.subscriptionVersion >= Number(stored['version'])) {
     connection.run(
       `insert into waybill_groups (name, database_id, version, subscription, start, ordered, on_failure, created_at) values (?, ?, ?, ?, ?, ?, ?, ?)
        on conflict (name) do update set version = excluded.version, subscription = excluded.subscription, ordered = excluded.ordered, on_failure = excluded.on_failure`,
-      group.name, databaseId, version, subscriptionOf(group), describeStart(group.from ?? 'oldest'), group.ordered ? 1 : 0, group.onFailure, now,
+      group.name,
+      databaseId,
+      version,
+      subscriptionOf(group),
+      describeStart(group.from ?? 'oldest'),
+      group.ordered ? 1 : 0,
+      group.onFailure,
+      now,
     )
   }
   createCursors(connection, group.name, group.topics, group.from ?? 'oldest', epoch)
 }
 
 /** A group may not consume on two databases: each would give every message its own effect (P26). */
-export function registerGroups(connection: SqliteConnection, groups: readonly string[], databaseId: string, now: number): void {
+export function registerGroups(
+  connection: SqliteConnection,
+  groups: readonly string[],
+  databaseId: string,
+  now: number,
+): void {
   for (const name of groups) {
     connection.run(
       `insert into waybill_groups (name, database_id, version, subscription, start, ordered, on_failure, created_at) values (?, ?, 0, '', '', 0, 'hold', ?) on conflict do nothing`,
-      name, databaseId, now,
+      name,
+      databaseId,
+      now,
     )
-    const holder = connection.all('select database_id from waybill_groups where name = ?', name)[0]?.['database_id']
-    if (holder !== databaseId) {
-      throw new WaybillError('group.other-database', `consumer group ${name} already consumes on another database; each would run every message's effect once; give this one another name`, { group: name })
-    }
+    const row = connection.all('select database_id from waybill_groups where name = ?', name)[0]!
+    checkDatabase(name, row['database_id'], databaseId)
   }
 }
 
-export function createCursors(connection: SqliteConnection, reader: string, topics: readonly TopicDeclaration[], from: StartPosition, epoch: string): void {
+function checkDatabase(group: string, holder: SqlValue | undefined, databaseId: string): void {
+  if (holder === databaseId) return
+  throw new WaybillError(
+    'group.other-database',
+    `consumer group ${group} already consumes on another database; each would run every message's effect once; give this one another name`,
+    { group },
+  )
+}
+
+export function createCursors(
+  connection: SqliteConnection,
+  reader: string,
+  topics: readonly TopicDeclaration[],
+  from: StartPosition,
+  epoch: string,
+): void {
   for (const topic of topics) {
     for (let queue = 0; queue < topic.queues; queue++) {
-      const exists = connection.all('select 1 from waybill_cursors where reader = ? and topic = ? and queue = ?', reader, topic.name, queue).length > 0
+      const exists =
+        connection.all(
+          'select 1 from waybill_cursors where reader = ? and topic = ? and queue = ?',
+          reader,
+          topic.name,
+          queue,
+        ).length > 0
       if (exists) continue
-      connection.run('insert into waybill_cursors (reader, topic, queue, pos, epoch) values (?, ?, ?, ?, ?)', reader, topic.name, queue, startOf(connection, topic.name, queue, from), epoch)
-      connection.run('insert into waybill_leases (reader, topic, queue) values (?, ?, ?) on conflict do nothing', reader, topic.name, queue)
+      const start = startOf(connection, topic.name, queue, from)
+      connection.run(
+        'insert into waybill_cursors (reader, topic, queue, pos, start_pos, epoch) values (?, ?, ?, ?, ?, ?)',
+        reader,
+        topic.name,
+        queue,
+        start,
+        start,
+        epoch,
+      )
+      connection.run(
+        'insert into waybill_leases (reader, topic, queue) values (?, ?, ?) on conflict do nothing',
+        reader,
+        topic.name,
+        queue,
+      )
     }
   }
 }
@@ -51,19 +109,27 @@ export function createCursors(connection: SqliteConnection, reader: string, topi
 export function countOlder(connection: SqliteConnection, reader: string, topics: readonly string[]): number {
   let older = 0
   for (const topic of topics) {
-    const known = connection.all('select 1 from waybill_cursors where reader = ? and topic = ? limit 1', reader, topic).length > 0
-    if (!known) older += Number(connection.all('select count(*) as n from waybill_messages where topic = ?', topic)[0]!['n'])
+    const known =
+      connection.all('select 1 from waybill_cursors where reader = ? and topic = ? limit 1', reader, topic)
+        .length > 0
+    if (!known)
+      older += Number(
+        connection.all('select count(*) as n from waybill_messages where topic = ?', topic)[0]!['n'],
+      )
   }
   return older
 }
 
-export function orderOf(connection: SqliteConnection, group: string): GroupOrder {
+/** Undefined for what is no declared group, such as the relay. */
+export function orderOf(connection: SqliteConnection, group: string): GroupOrder | undefined {
   const row = connection.all('select ordered, on_failure from waybill_groups where name = ?', group)[0]
-  return { ordered: row?.['ordered'] === 1, onFailure: row?.['on_failure'] === 'skip' ? 'skip' : 'hold' }
+  return row && { ordered: row['ordered'] === 1, onFailure: row['on_failure'] === 'skip' ? 'skip' : 'hold' }
 }
 
 function checkSubscription(group: GroupDeclaration, stored: Row): void {
-  if (Number(stored['version']) !== group.subscriptionVersion || stored['subscription'] === subscriptionOf(group)) return
+  const isRegisteredOnly = stored['subscription'] === ''
+  const isOtherVersion = Number(stored['version']) !== group.subscriptionVersion
+  if (isRegisteredOnly || isOtherVersion || stored['subscription'] === subscriptionOf(group)) return
   throw new WaybillError(
     'group.subscription-differs',
     `consumer group ${group.name} is stored with other topics, tags or order under subscription version ${group.subscriptionVersion}; if the change is meant, raise subscriptionVersion: instances of the older one then stop taking messages`,
@@ -72,16 +138,26 @@ function checkSubscription(group: GroupDeclaration, stored: Row): void {
 }
 
 function refuseSilentBacklog(connection: SqliteConnection, group: GroupDeclaration): void {
-  const older = countOlder(connection, group.name, group.topics.map((topic) => topic.name))
+  const older = countOlder(
+    connection,
+    group.name,
+    group.topics.map((topic) => topic.name),
+  )
   if (older > 0) throw startPositionNeeded(group.name, older)
 }
 
 export function startPositionNeeded(group: string, older: number): WaybillError {
-  return new WaybillError('group.start-position-needed', `consumer group ${group} is new and ${older} older messages are there; say where it starts: from: 'oldest' (handle them), 'now' (skip them) or a Date`, { group, older })
+  return new WaybillError(
+    'group.start-position-needed',
+    `consumer group ${group} is new and ${older} older messages are there; say where it starts: from: 'oldest' (handle them), 'now' (skip them) or a Date`,
+    { group, older },
+  )
 }
 
 function subscriptionOf(group: GroupDeclaration): string {
-  const topics = group.topics.map((topic) => [topic.name, group.tags[topic.name] ?? '*'] as const).toSorted(([a], [b]) => (a < b ? -1 : 1))
+  const topics = group.topics
+    .map((topic) => [topic.name, group.tags[topic.name] ?? '*'] as const)
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
   return JSON.stringify({ topics, ordered: group.ordered, onFailure: group.onFailure })
 }
 
@@ -91,7 +167,28 @@ function describeStart(from: StartPosition): string {
 
 function startOf(connection: SqliteConnection, topic: string, queue: number, from: StartPosition): number {
   if (from === 'oldest') return 0
-  const [where, params] = from === 'now' ? ['', []] : [' and eligible_at < ?', [from.getTime()]]
-  const row = connection.all(`select coalesce(max(pos), 0) as pos from waybill_messages where topic = ? and queue = ?${where}`, topic, queue, ...params)[0]!
+  // Before the first that is eligible since then: publishers' clocks differ, so older ones may come after it.
+  const since = from === 'now' ? undefined : firstSince(connection, topic, queue, from)
+  if (since !== undefined) return since - 1
+  const row = connection.all(
+    'select coalesce(max(pos), 0) as pos from waybill_messages where topic = ? and queue = ?',
+    topic,
+    queue,
+  )[0]!
   return row['pos'] as number
+}
+
+function firstSince(
+  connection: SqliteConnection,
+  topic: string,
+  queue: number,
+  date: Date,
+): number | undefined {
+  const row = connection.all(
+    'select pos from waybill_messages where topic = ? and queue = ? and eligible_at >= ? order by pos limit 1',
+    topic,
+    queue,
+    date.getTime(),
+  )[0]
+  return row?.['pos'] as number | undefined
 }

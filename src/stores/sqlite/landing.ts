@@ -13,35 +13,77 @@ type Landing = LandingBatch['messages'][number]
 export const landingGroup = '@land'
 
 const insert = `insert into waybill_messages (${messageColumns}) select ${fromJsonElement} from json_each(?) where true on conflict (id) do nothing returning id`
-const present = 'select id, body_hash, source, source_queue, source_pos from waybill_messages where id in (select value from json_each(?))'
+const present =
+  'select id, body_hash, source, source_queue, source_pos from waybill_messages where id in (select value from json_each(?))'
 
-export function land(connection: SqliteConnection, topics: Topics, batch: LandingBatch, now: number): readonly LandedAs[] {
-  const queues = new Map(batch.topics.map((topic) => [topic.name, topics.queuesOrCreate(connection, topic, now)]))
-  const elements = batch.messages.map((message) => toJsonElement(message, queueOf(message, queues.get(message.topic)!), message.from))
+export function land(
+  connection: SqliteConnection,
+  topics: Topics,
+  batch: LandingBatch,
+  now: number,
+): readonly LandedAs[] {
+  const queues = new Map(
+    batch.topics.map((topic) => [topic.name, topics.queuesOrCreate(connection, topic, now)]),
+  )
+  const elements = batch.messages.map((message) =>
+    toJsonElement(message, queueOf(message, queues.get(message.topic)!), message.from),
+  )
   // RETURNING says which ids were free, but an id may also occur twice in one batch: only its first is new.
   const free = new Set(connection.all(insert, JSON.stringify(elements)).map((row) => row['id'] as MessageId))
-  const answers = batch.messages.map((message): LandedAs => (free.delete(message.id) ? 'landed' : 'duplicate'))
-  const stored = lookUp(connection, batch.messages.filter((_, i) => answers[i] === 'duplicate'))
+  const answers = batch.messages.map((message): LandedAs =>
+    free.delete(message.id) ? 'landed' : 'duplicate',
+  )
+  const stored = lookUp(
+    connection,
+    batch.messages.filter((_, i) => answers[i] === 'duplicate'),
+  )
   batch.messages.forEach((message, i) => {
-    if (answers[i] === 'duplicate') answers[i] = suppress(connection, message, stored.get(message.id)!, queues.get(message.topic)!, now)
+    if (answers[i] === 'duplicate')
+      answers[i] = suppress(connection, message, stored.get(message.id)!, queues.get(message.topic)!, now)
   })
   for (const at of batch.upTo) {
-    connection.run('insert into waybill_landed (source, topic, queue, pos) values (?, ?, ?, ?) on conflict do update set pos = max(pos, excluded.pos)', at.source, at.topic, at.queue, at.position)
+    connection.run(
+      'insert into waybill_landed (source, topic, queue, pos) values (?, ?, ?, ?) on conflict do update set pos = max(pos, excluded.pos)',
+      at.source,
+      at.topic,
+      at.queue,
+      at.position,
+    )
   }
   return answers
 }
 
-export function landedUpTo(connection: SqliteConnection, source: string, topic: string, queue: number): number | undefined {
-  const row = connection.all('select pos from waybill_landed where source = ? and topic = ? and queue = ?', source, topic, queue)[0]
+export function landedUpTo(
+  connection: SqliteConnection,
+  source: string,
+  topic: string,
+  queue: number,
+): number | undefined {
+  const row = connection.all(
+    'select pos from waybill_landed where source = ? and topic = ? and queue = ?',
+    source,
+    topic,
+    queue,
+  )[0]
   return row?.['pos'] as number | undefined
 }
 
 function lookUp(connection: SqliteConnection, messages: readonly Landing[]): ReadonlyMap<MessageId, Row> {
   if (messages.length === 0) return new Map()
-  return new Map(connection.all(present, JSON.stringify(messages.map((message) => message.id))).map((row) => [row['id'] as MessageId, row]))
+  return new Map(
+    connection
+      .all(present, JSON.stringify(messages.map((message) => message.id)))
+      .map((row) => [row['id'] as MessageId, row]),
+  )
 }
 
-function suppress(connection: SqliteConnection, message: Landing, stored: Row, queues: number, now: number): LandedAs {
+function suppress(
+  connection: SqliteConnection,
+  message: Landing,
+  stored: Row,
+  queues: number,
+  now: number,
+): LandedAs {
   if (stored['body_hash'] !== message.bodyHash) {
     park(connection, message, queues, now)
     return 'collision'
@@ -49,19 +91,46 @@ function suppress(connection: SqliteConnection, message: Landing, stored: Row, q
   // What this service published itself comes back from a broker that it also listens to: no duplicate of anything.
   if (stored['source'] === null) return 'duplicate'
   const { source, queue, position } = message.from
-  const sameRow = stored['source'] === source && stored['source_queue'] === queue && stored['source_pos'] === position
-  connection.run('insert into waybill_suppressed (message_id, cause, source, source_queue, source_pos, at) values (?, ?, ?, ?, ?, ?)', message.id, sameRow ? 'received-again' : 'sent-again', source, queue, position, now)
+  const sameRow =
+    stored['source'] === source && stored['source_queue'] === queue && stored['source_pos'] === position
+  connection.run(
+    'insert into waybill_suppressed (message_id, cause, source, source_queue, source_pos, at) values (?, ?, ?, ?, ?, ?)',
+    message.id,
+    sameRow ? 'received-again' : 'sent-again',
+    source,
+    queue,
+    position,
+    now,
+  )
   return 'duplicate'
 }
 
 /** Same id, other body: it cannot enter the log under that id, and must not vanish (P4). */
 function park(connection: SqliteConnection, message: Landing, queues: number, now: number): void {
-  const logged: LoggedMessage = { ...message, queue: queueOf(message, queues), position: 0, source: message.from }
+  const logged: LoggedMessage = {
+    ...message,
+    queue: queueOf(message, queues),
+    position: 0,
+    source: message.from,
+  }
   const because = `a message with this id and another body is already in the log (hash ${message.bodyHash} here, another there)`
-  connection.run(
+  const parked = connection.run(
     "insert into waybill_dispositions (grp, message_id, topic, queue, pos, state, body_hash, cause, because, at) values (?, ?, ?, ?, 0, 'dead', ?, 'receipt.id-collision', ?, ?) on conflict do nothing",
-    landingGroup, message.id, message.topic, logged.queue, message.bodyHash, because, now,
+    landingGroup,
+    message.id,
+    message.topic,
+    logged.queue,
+    message.bodyHash,
+    because,
+    now,
   )
+  // It came before, and may have been given up since.
+  if (parked === 0) return
   keepCopy(connection, landingGroup, logged)
-  bury(connection, landingGroup, { message: logged, attempts: 0, cause: 'receipt.id-collision', because }, now)
+  bury(
+    connection,
+    landingGroup,
+    { message: logged, attempts: 0, cause: 'receipt.id-collision', because },
+    now,
+  )
 }

@@ -1,6 +1,7 @@
 import { WaybillError } from '../../core/errors.ts'
 import type { Clock } from '../../core/clock.ts'
 import type { SqliteConnection, SqliteStatement, SqliteTx } from './driver.ts'
+import { controlsTransaction } from './script.ts'
 import type { WriteTurn } from './write-turn.ts'
 
 /**
@@ -42,10 +43,15 @@ export class LazyTransaction {
     this.#hold(await this.#turn.take())
   }
 
-  /** The connection, inside the transaction: begins it if need be. */
-  open(): SqliteConnection {
+  /** @throws WaybillError why it cannot be used any more */
+  assertUsable(): void {
     if (this.failure !== undefined) throw this.failure
     if (this.#state === 'over') throw closed()
+  }
+
+  /** The connection, inside the transaction: begins it if need be. */
+  open(): SqliteConnection {
+    this.assertUsable()
     if (this.#state !== 'begun') this.#begin()
     return this.#connection
   }
@@ -81,15 +87,19 @@ export class LazyTransaction {
     this.#cancelAfterTurn = this.#clock.afterTurn(() => this.#turnIsOver())
   }
 
+  /** Another has taken the turn over. */
   #stepAside(): void {
-    if (this.#state !== 'entered') return
     this.#state = 'aside'
     this.#cancelAfterTurn?.()
-    this.#release?.()
+    this.#release = undefined
   }
 
   #turnIsOver(): void {
-    if (this.#state === 'entered') this.#stepAside()
+    if (this.#state === 'entered') {
+      this.#state = 'aside'
+      this.#release?.()
+      this.#release = undefined
+    }
     if (this.#state !== 'begun') return
     this.#fail(
       new WaybillError(
@@ -103,7 +113,14 @@ export class LazyTransaction {
   #begin(): void {
     if (this.#state === 'aside') {
       const release = this.#turn.tryTake()
-      if (!release) throw this.#fail(new WaybillError('store.busy', 'another transaction of this process is open on the file; run the work again', { inProcess: true }))
+      if (!release)
+        throw this.#fail(
+          new WaybillError(
+            'store.busy',
+            'another transaction of this process is open on the file; run the work again',
+            { inProcess: true },
+          ),
+        )
       this.#hold(release)
     }
     this.#turn.mayStepAside(undefined)
@@ -124,13 +141,14 @@ export class LazyTransaction {
   #prepare(sql: string): SqliteStatement {
     // Prepared when first run: preparing is no statement, and must not begin the transaction.
     let prepared: SqliteStatement | undefined
-    const run = <R>(how: (statement: SqliteStatement) => R): R => this.#statement(sql, (connection) => how((prepared ??= connection.prepare(sql))))
+    const run = <R>(how: (statement: SqliteStatement) => R): R =>
+      this.#statement(sql, (connection) => how((prepared ??= connection.prepare(sql))))
     return {
       run: (...params) => run((statement) => statement.run(...params)),
       get: (...params) => run((statement) => statement.get(...params)),
       all: (...params) => run((statement) => statement.all(...params)),
       // Read at once: a cursor that is still open would outlive the transaction.
-      iterate: (...params) => run((statement) => statement.all(...params)),
+      iterate: (...params) => run((statement) => statement.all(...params)).values(),
     }
   }
 
@@ -150,16 +168,16 @@ export class LazyTransaction {
   }
 }
 
-const control = /^(?:\s|--[^\n]*\n|\/\*[\s\S]*?\*\/)*(?:begin|commit|end|rollback(?!\s+(?:transaction\s+)?to\b)|attach|detach)\b/i
-
-function controlsTransaction(sql: string): boolean {
-  return control.test(sql)
-}
-
 function endedByUser(): WaybillError {
-  return new WaybillError('store.transaction-control', 'BEGIN, COMMIT, END, ROLLBACK and ATTACH are refused inside a transaction of Waybill: it commits when the work returns and rolls back when it throws')
+  return new WaybillError(
+    'store.transaction-control',
+    'BEGIN, COMMIT, END, ROLLBACK and ATTACH are refused inside a transaction of Waybill: it commits when the work returns and rolls back when it throws',
+  )
 }
 
 function closed(): WaybillError {
-  return new WaybillError('store.transaction-closed', 'this transaction is over; use `tx` only until the handler or callback returns')
+  return new WaybillError(
+    'store.transaction-closed',
+    'this transaction is over; use `tx` only until the handler or callback returns',
+  )
 }

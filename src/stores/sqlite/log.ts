@@ -6,7 +6,8 @@ import type { GroupOrder } from './groups.ts'
 import { fenceHolds, fenceParams, leaseLost } from './leases.ts'
 import { toLogged } from './rows.ts'
 
-const messages = 'm.pos, m.id, m.service, m.topic, m.queue, m.tag, m.key, m.sharding_key, m.headers, m.body, m.body_hash, m.published_at, m.eligible_at, m.source, m.source_queue, m.source_pos'
+const messages =
+  'm.pos, m.id, m.service, m.topic, m.queue, m.tag, m.key, m.sharding_key, m.headers, m.body, m.body_hash, m.published_at, m.eligible_at, m.source, m.source_queue, m.source_pos'
 const range = 'm.topic = ? and m.queue = ? and m.pos > ? order by m.pos limit ?'
 
 // Rowid order is commit order: SQLite's writers are serial, so a range read can skip nothing (P11).
@@ -15,12 +16,19 @@ const readWithState = `select ${messages}, d.state from waybill_messages m left 
 
 /** True where an earlier message of the key is in the way. Bind the group. */
 export function blockedBy(order: GroupOrder, message: string): string {
-  const states = order.onFailure === 'skip' ? "'retrying', 'running', 'held'" : "'retrying', 'running', 'held', 'dead'"
-  return `exists (select 1 from waybill_dispositions b where b.grp = ? and b.sharding_key = ${message}.sharding_key
+  const states =
+    order.onFailure === 'skip' ? "'retrying', 'running', 'held'" : "'retrying', 'running', 'held', 'dead'"
+  return `exists (select 1 from waybill_dispositions b where b.grp = ? and b.topic = ${message}.topic and b.sharding_key = ${message}.sharding_key
     and b.state in (${states}) and b.state in ('retrying', 'running', 'held', 'dead') and b.pos < ${message}.pos)`
 }
 
-export function read(connection: SqliteConnection, lease: Lease, after: number, limit: number, order: GroupOrder): readonly ReadMessage[] {
+export function read(
+  connection: SqliteConnection,
+  lease: Lease,
+  after: number,
+  limit: number,
+  order: GroupOrder,
+): readonly ReadMessage[] {
   const { reader, topic, queue } = lease
   if (reader.startsWith('@land')) return connection.all(readPlain, topic, queue, after, limit).map(toRead)
   if (!order.ordered) return connection.all(readWithState, reader, topic, queue, after, limit).map(toRead)
@@ -29,18 +37,47 @@ export function read(connection: SqliteConnection, lease: Lease, after: number, 
   return connection.all(sql, reader, reader, topic, queue, after, limit).map(toRead)
 }
 
-export function peek(connection: SqliteConnection, lease: Lease, after: number): { position: number; id: MessageId } | undefined {
-  const row = connection.all('select pos, id from waybill_messages where topic = ? and queue = ? and pos > ? order by pos limit 1', lease.topic, lease.queue, after)[0]
+export function peek(
+  connection: SqliteConnection,
+  lease: Lease,
+  after: number,
+): { position: number; id: MessageId } | undefined {
+  const row = connection.all(
+    'select pos, id from waybill_messages where topic = ? and queue = ? and pos > ? order by pos limit 1',
+    lease.topic,
+    lease.queue,
+    after,
+  )[0]
   return row && { position: row['pos'] as number, id: row['id'] as MessageId }
 }
 
-export function advance(connection: SqliteConnection, lease: Lease, position: number, relayed: RelayedBatch | undefined, now: number): void {
-  const changed = connection.run(`update waybill_cursors set pos = max(pos, ?) where reader = ? and topic = ? and queue = ? and ${fenceHolds}`, position, lease.reader, lease.topic, lease.queue, ...fenceParams(lease))
+export function advance(
+  connection: SqliteConnection,
+  lease: Lease,
+  position: number,
+  relayed: RelayedBatch | undefined,
+  now: number,
+): void {
+  const changed = connection.run(
+    `update waybill_cursors set pos = max(pos, ?) where reader = ? and topic = ? and queue = ? and ${fenceHolds}`,
+    position,
+    lease.reader,
+    lease.topic,
+    lease.queue,
+    ...fenceParams(lease),
+  )
   if (changed === 0) throw leaseLost(lease)
   if (!relayed) return
   connection.run(
-    'insert into waybill_relay_batches (topic, queue, from_pos, to_pos, count, transport, proof, at) values (?, ?, ?, ?, ?, ?, ?, ?) on conflict do update set to_pos = excluded.to_pos, count = excluded.count, at = excluded.at',
-    lease.topic, lease.queue, relayed.from, position, relayed.count, relayed.transport, relayed.proof, now,
+    'insert into waybill_relay_batches (topic, queue, from_pos, to_pos, count, transport, proof, at) values (?, ?, ?, ?, ?, ?, ?, ?) on conflict do update set to_pos = excluded.to_pos, count = excluded.count, transport = excluded.transport, proof = excluded.proof, at = excluded.at',
+    lease.topic,
+    lease.queue,
+    relayed.from,
+    position,
+    relayed.count,
+    relayed.transport,
+    relayed.proof,
+    now,
   )
 }
 
@@ -65,8 +102,8 @@ export function lag(connection: SqliteConnection): readonly QueueLag[] {
 }
 
 function toRead(row: Row): ReadMessage {
-  const read = toLogged(row) as { -readonly [K in keyof ReadMessage]: ReadMessage[K] }
-  read.disposition = (row['state'] ?? null) as DispositionState | null
-  read.blocked = row['blocked'] === 1
-  return read
+  const message = toLogged(row) as { -readonly [K in keyof ReadMessage]: ReadMessage[K] }
+  message.disposition = (row['state'] ?? null) as DispositionState | null
+  message.blocked = row['blocked'] === 1
+  return message
 }

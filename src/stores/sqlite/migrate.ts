@@ -3,12 +3,16 @@ import type { Ports } from '../../core/ports.ts'
 import type { SqliteConnection } from './driver.ts'
 import { migrations } from './migrations/index.ts'
 
-const metaTable = 'create table if not exists waybill_meta (name text primary key, value text not null) without rowid'
+const metaTable =
+  'create table if not exists waybill_meta (name text primary key, value text not null) without rowid'
 export const schemaVersion = migrations.at(-1)?.version ?? 0
 
 /** All migrations as one script, for people who apply SQL themselves. */
 export function migrationScript(): string {
-  const steps = migrations.map((step) => `-- ${String(step.version).padStart(4, '0')}-${step.name}${step.sql}${recordVersion(step.version, step.worksWithSince)}`)
+  const steps = migrations.map(
+    (step) =>
+      `-- ${String(step.version).padStart(4, '0')}-${step.name}${step.sql}${recordVersion(step.version, step.worksWithSince)}`,
+  )
   return `pragma journal_mode = wal;\nbegin immediate;\n${metaTable};\ninsert or ignore into waybill_meta values ('epoch', lower(hex(randomblob(16))));\n${steps.join('\n')}commit;\n`
 }
 
@@ -39,7 +43,11 @@ export function migrate(connection: SqliteConnection, ports: Ports): readonly nu
 export function checkSchema(connection: SqliteConnection, path: string): void {
   const installed = installedVersion(connection)
   if (installed < schemaVersion) {
-    throw new WaybillError('store.schema-missing', `${path} has Waybill schema ${installed}, this version needs ${schemaVersion}; run: npx waybill migrate --database NAME=sqlite:${path}`, { installed, needed: schemaVersion })
+    throw new WaybillError(
+      'store.schema-missing',
+      `${path} has Waybill schema ${installed}, this version needs ${schemaVersion}; run: npx waybill migrate --database NAME=sqlite:${path}`,
+      { installed, needed: schemaVersion },
+    )
   }
   checkNotTooNew(connection, installed)
 }
@@ -48,12 +56,17 @@ function checkNotTooNew(connection: SqliteConnection, installed: number): void {
   if (installed <= schemaVersion) return
   const since = Number(meta(connection, 'works_with_since') ?? installed)
   if (since > schemaVersion) {
-    throw new WaybillError('store.schema-too-new', `the database has Waybill schema ${installed}, which needs code for schema ${since} or newer; this code knows ${schemaVersion}; update the waybill package`, { installed, known: schemaVersion })
+    throw new WaybillError(
+      'store.schema-too-new',
+      `the database has Waybill schema ${installed}, which needs code for schema ${since} or newer; this code knows ${schemaVersion}; update the waybill package`,
+      { installed, known: schemaVersion },
+    )
   }
 }
 
-function installedVersion(connection: SqliteConnection): number {
-  const exists = connection.all("select 1 from sqlite_master where type = 'table' and name = 'waybill_meta'").length > 0
+export function installedVersion(connection: SqliteConnection): number {
+  const exists =
+    connection.all("select 1 from sqlite_master where type = 'table' and name = 'waybill_meta'").length > 0
   return exists ? Number(meta(connection, 'schema_version') ?? 0) : 0
 }
 

@@ -13,37 +13,58 @@ const insertMany = `insert into waybill_messages (${messageColumns}) select ${fr
 // An expired key is taken over; a live one answers its first holder. One statement, so that nothing can come in between (P27).
 const takeKeys = `
 insert into waybill_dedup_keys (service, topic, dedup_key, message_id, expires_at)
-select value ->> 0, value ->> 1, value ->> 2, value ->> 3, ?2 from json_each(?1) where true
+select value ->> 0, value ->> 1, value ->> 2, value ->> 3, ? from json_each(?) where true
 on conflict (service, topic, dedup_key) do update set
-  message_id = iif(expires_at <= ?3, excluded.message_id, message_id),
-  expires_at = iif(expires_at <= ?3, excluded.expires_at, expires_at)
-returning topic, dedup_key, message_id`
+  message_id = iif(expires_at <= ?, excluded.message_id, message_id),
+  expires_at = iif(expires_at <= ?, excluded.expires_at, expires_at)
+returning service, topic, dedup_key, message_id`
 
 const suppress = `insert into waybill_suppressed (message_id, cause, at) values (?, 'published-again', ?)`
 
-export function append(connection: SqliteConnection, messages: readonly PublishedEnvelope[], topics: readonly TopicDeclaration[], now: number): readonly Appended[] {
+export function append(
+  connection: SqliteConnection,
+  messages: readonly PublishedEnvelope[],
+  topics: readonly TopicDeclaration[],
+  now: number,
+): readonly Appended[] {
   const queues = new Map(topics.map((topic) => [topic.name, topic.queues]))
   const holders = takeDedupKeys(connection, messages, now)
   const answers = messages.map((message): Appended => {
-    const id = message.dedupKey === null ? message.id : holders.get(keyOf(message.topic, message.dedupKey))!
+    const id =
+      message.dedupKey === null
+        ? message.id
+        : holders.get(keyOf(message.service, message.topic, message.dedupKey))!
     return { id, duplicate: id !== message.id }
   })
   const fresh = messages.filter((_, i) => !answers[i]!.duplicate)
   const queueFor = (message: PublishedEnvelope): number => queueOf(message, queues.get(message.topic)!)
   if (fresh.length === 1) connection.run(insertOne, ...toParams(fresh[0]!, queueFor(fresh[0]!), null))
-  else if (fresh.length > 1) connection.run(insertMany, JSON.stringify(fresh.map((message) => toJsonElement(message, queueFor(message), null))))
+  else if (fresh.length > 1)
+    connection.run(
+      insertMany,
+      JSON.stringify(fresh.map((message) => toJsonElement(message, queueFor(message), null))),
+    )
   for (const answer of answers) if (answer.duplicate) connection.run(suppress, answer.id, now)
   return answers
 }
 
-function takeDedupKeys(connection: SqliteConnection, messages: readonly PublishedEnvelope[], now: number): ReadonlyMap<string, MessageId> {
+export function takeDedupKeys(
+  connection: SqliteConnection,
+  messages: readonly PublishedEnvelope[],
+  now: number,
+): ReadonlyMap<string, MessageId> {
   const keyed = messages.filter((message) => message.dedupKey !== null)
   if (keyed.length === 0) return new Map()
   const elements = keyed.map((message) => [message.service, message.topic, message.dedupKey, message.id])
-  const rows = connection.all(takeKeys, JSON.stringify(elements), now + dedupWindowMs, now)
-  return new Map(rows.map((row) => [keyOf(row['topic'] as string, row['dedup_key'] as string), row['message_id'] as MessageId]))
+  const rows = connection.all(takeKeys, now + dedupWindowMs, JSON.stringify(elements), now, now)
+  return new Map(
+    rows.map((row) => [
+      keyOf(row['service'] as string, row['topic'] as string, row['dedup_key'] as string),
+      row['message_id'] as MessageId,
+    ]),
+  )
 }
 
-function keyOf(topic: string, dedupKey: string): string {
-  return `${topic}\u0000${dedupKey}`
+function keyOf(service: string, topic: string, dedupKey: string): string {
+  return `${service}\u0000${topic}\u0000${dedupKey}`
 }

@@ -3,7 +3,8 @@ import type { Envelope, LoggedMessage, SourcePosition } from '../../core/message
 import type { Row, SqlValue } from './driver.ts'
 
 /** The columns of a message, alike in waybill_messages and waybill_copies. */
-export const messageColumns = 'id, service, topic, queue, tag, key, sharding_key, headers, body, body_hash, published_at, eligible_at, source, source_queue, source_pos'
+export const messageColumns =
+  'id, service, topic, queue, tag, key, sharding_key, headers, body, body_hash, published_at, eligible_at, source, source_queue, source_pos'
 
 const noHeaders: Readonly<Record<string, string>> = Object.freeze({})
 
@@ -38,7 +39,11 @@ export function headersColumn(headers: Readonly<Record<string, string>>): string
 }
 
 /** One message as an element of the JSON parameter of a batch insert. A binary body travels as hex. */
-export function toJsonElement(message: Envelope, queue: number, source: SourcePosition | null): readonly SqlValue[] {
+export function toJsonElement(
+  message: Envelope,
+  queue: number,
+  source: SourcePosition | null,
+): readonly SqlValue[] {
   const isText = typeof message.body === 'string'
   return [
     message.id,
@@ -72,7 +77,11 @@ function hex(bytes: Uint8Array): string {
 }
 
 /** Parameters of one message for a plain insert, in the order of `messageColumns`. */
-export function toParams(message: Envelope, queue: number, source: SourcePosition | null): readonly SqlValue[] {
+export function toParams(
+  message: Envelope,
+  queue: number,
+  source: SourcePosition | null,
+): readonly SqlValue[] {
   return [
     message.id,
     message.service,

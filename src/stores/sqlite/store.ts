@@ -6,7 +6,15 @@ import type * as contract from '../../core/store.ts'
 import { listDeadLetters, discardDead, redrive } from './dead-letters.ts'
 import * as dispositions from './dispositions.ts'
 import type { SqliteConnection, SqliteTx } from './driver.ts'
-import { type GroupOrder, countOlder, createCursors, declareGroup, orderOf, registerGroups } from './groups.ts'
+import {
+  type GroupOrder,
+  countOlder,
+  createCursors,
+  declareGroup,
+  orderOf,
+  registerGroups,
+  unordered,
+} from './groups.ts'
 import { land, landedUpTo } from './landing.ts'
 import * as leases from './leases.ts'
 import * as log from './log.ts'
@@ -24,6 +32,8 @@ export interface SqliteStoreParts {
   /** The connection of a handle in a transaction: Waybill's own, or the user's. */
   readonly connectionOf: (tx: SqliteTx) => SqliteConnection
   readonly watch: (changed: () => void) => () => void
+  /** An error of the driver as a coded one. */
+  readonly coded: (error: unknown) => unknown
 }
 
 /**
@@ -43,18 +53,29 @@ export class SqliteStore implements contract.Store<SqliteTx> {
     this.#epoch = meta(parts.reader, 'epoch') ?? ''
   }
 
-  append(tx: SqliteTx, messages: readonly PublishedEnvelope[], topics: readonly contract.TopicDeclaration[]): readonly contract.Appended[] {
+  append(
+    tx: SqliteTx,
+    messages: readonly PublishedEnvelope[],
+    topics: readonly contract.TopicDeclaration[],
+  ): readonly contract.Appended[] {
     const connection = this.#parts.connectionOf(tx)
-    for (const topic of topics) this.#topics.ensure(connection, topic, this.#now())
-    return append(connection, messages, topics, this.#now())
+    try {
+      this.#ensureTopics(connection, topics)
+      return append(connection, messages, topics, this.#now())
+    } catch (error) {
+      throw this.#parts.coded(error)
+    }
   }
 
   declareTopics(topics: readonly contract.TopicDeclaration[]): Promise<void> {
-    return this.#write((connection) => topics.forEach((topic) => this.#topics.ensure(connection, topic, this.#now())))
+    return this.#write((connection) => this.#ensureTopics(connection, topics))
   }
 
   async declareGroup(group: contract.GroupDeclaration): Promise<void> {
-    await this.#write((connection) => declareGroup(connection, group, this.#epoch, this.#epoch, this.#now()))
+    await this.#write((connection) => {
+      this.#ensureTopics(connection, group.topics)
+      declareGroup(connection, group, this.#epoch, this.#epoch, this.#now())
+    })
     this.#orders.set(group.name, { ordered: group.ordered, onFailure: group.onFailure })
   }
 
@@ -62,8 +83,15 @@ export class SqliteStore implements contract.Store<SqliteTx> {
     return this.#write((connection) => registerGroups(connection, groups, databaseId, this.#now()))
   }
 
-  declareReader(reader: string, topics: readonly contract.TopicDeclaration[], from: contract.StartPosition): Promise<void> {
-    return this.#write((connection) => createCursors(connection, reader, topics, from, this.#epoch))
+  declareReader(
+    reader: string,
+    topics: readonly contract.TopicDeclaration[],
+    from: contract.StartPosition,
+  ): Promise<void> {
+    return this.#write((connection) => {
+      this.#ensureTopics(connection, topics)
+      createCursors(connection, reader, topics, from, this.#epoch)
+    })
   }
 
   async countOlder(reader: string, topics: readonly string[]): Promise<number> {
@@ -74,7 +102,11 @@ export class SqliteStore implements contract.Store<SqliteTx> {
     return this.#topics.list()
   }
 
-  share(owner: OwnerId, readers: readonly contract.ReaderMembership[], leaseMs: number): Promise<readonly contract.Share[]> {
+  share(
+    owner: OwnerId,
+    readers: readonly contract.ReaderMembership[],
+    leaseMs: number,
+  ): Promise<readonly contract.Share[]> {
     return this.#write((connection) => leases.share(connection, owner, readers, leaseMs, this.#now()))
   }
 
@@ -102,12 +134,17 @@ export class SqliteStore implements contract.Store<SqliteTx> {
     return this.#write((connection) => log.advance(connection, lease, position, relayed, this.#now()))
   }
 
-  claim(tx: SqliteTx, lease: contract.Lease, messages: readonly LoggedMessage[], from: contract.ClaimFrom): readonly MessageId[] {
+  claim(
+    tx: SqliteTx,
+    lease: contract.Lease,
+    messages: readonly LoggedMessage[],
+    from: contract.ClaimFrom,
+  ): readonly MessageId[] {
     return dispositions.claim(this.#parts.connectionOf(tx), lease, messages, from, this.#now())
   }
 
   markDiscarded(tx: SqliteTx, lease: contract.Lease, id: MessageId, because: string): void {
-    dispositions.markDiscarded(this.#parts.connectionOf(tx), lease.reader, id, because)
+    dispositions.markDiscarded(this.#parts.connectionOf(tx), lease, id, because)
   }
 
   advanceIn(tx: SqliteTx, lease: contract.Lease, position: number): void {
@@ -115,17 +152,32 @@ export class SqliteStore implements contract.Store<SqliteTx> {
   }
 
   releaseFollower(tx: SqliteTx, lease: contract.Lease, shardingKey: string): void {
-    dispositions.releaseFollower(this.#parts.connectionOf(tx), lease.reader, shardingKey, this.#orderOf(lease.reader), this.#now())
+    const connection = this.#parts.connectionOf(tx)
+    leases.assertFence(connection, lease)
+    dispositions.releaseFollower(
+      connection,
+      lease.reader,
+      { topic: lease.topic, shardingKey },
+      this.#orderOf(lease.reader),
+      this.#now(),
+    )
   }
 
-  settle(lease: contract.Lease, settlements: readonly contract.Settlement[], advanceTo?: number): Promise<void> {
+  settle(
+    lease: contract.Lease,
+    settlements: readonly contract.Settlement[],
+    advanceTo?: number,
+  ): Promise<void> {
     return this.#write((connection) => {
       dispositions.settle(connection, lease, settlements, this.#orderOf(lease.reader), this.#now())
       if (advanceTo !== undefined) log.advance(connection, lease, advanceTo, undefined, this.#now())
     })
   }
 
-  async dispositions(lease: contract.Lease, ids: readonly MessageId[]): ReturnType<contract.Store<SqliteTx>['dispositions']> {
+  async dispositions(
+    lease: contract.Lease,
+    ids: readonly MessageId[],
+  ): ReturnType<contract.Store<SqliteTx>['dispositions']> {
     return dispositions.dispositions(this.#parts.reader, lease.reader, ids)
   }
 
@@ -137,8 +189,18 @@ export class SqliteStore implements contract.Store<SqliteTx> {
     return dispositions.nextDue(this.#parts.reader, lease)
   }
 
-  markRunning(lease: contract.Lease, message: { id: MessageId; position: number }, alone: boolean): Promise<number> {
-    return this.#write((connection) => dispositions.markRunning(connection, lease, message, alone, this.#now()))
+  markRunning(
+    lease: contract.Lease,
+    message: { id: MessageId; position: number },
+    alone: boolean,
+  ): Promise<number> {
+    return this.#write((connection) =>
+      dispositions.markRunning(connection, lease, message, alone, this.#now()),
+    )
+  }
+
+  excuse(lease: contract.Lease, id: MessageId): Promise<void> {
+    return this.#write((connection) => dispositions.excuse(connection, lease, id))
   }
 
   async load(lease: contract.Lease, position: number): Promise<contract.ReadMessage | undefined> {
@@ -179,7 +241,9 @@ export class SqliteStore implements contract.Store<SqliteTx> {
   }
 
   purge(before: number): Promise<number> {
-    return this.#write((connection) => purge(connection, before))
+    const { reader, ports } = this.#parts
+    const breathe = (): Promise<void> => new Promise((turn) => void ports.clock.afterTurn(turn))
+    return purge({ reader, before, write: (work) => this.#write(work), breathe })
   }
 
   watch(changed: () => void): () => void {
@@ -190,18 +254,28 @@ export class SqliteStore implements contract.Store<SqliteTx> {
     return this.#parts.transactions.write(work)
   }
 
+  #ensureTopics(connection: SqliteConnection, topics: readonly contract.TopicDeclaration[]): void {
+    for (const topic of topics) this.#topics.ensure(connection, topic, this.#now())
+  }
+
   #now(): number {
     return this.#parts.ports.clock.now()
   }
 
   #orderOf(reader: string): GroupOrder {
-    let order = this.#orders.get(reader)
-    if (!order) this.#orders.set(reader, (order = orderOf(this.#parts.reader, reader)))
-    return order
+    const known = this.#orders.get(reader)
+    if (known) return known
+    const order = orderOf(this.#parts.reader, reader)
+    // A group that is not declared yet may be declared by another process next.
+    if (order) this.#orders.set(reader, order)
+    return order ?? unordered
   }
 }
 
 /** Asked of a handle that Waybill did not give out. */
 export function noTransaction(): WaybillError {
-  return new WaybillError('publish.no-transaction', 'the handle is in no transaction, so the message could be stored without the business change or the other way round; begin one, use waybill.transaction, or say publishNow')
+  return new WaybillError(
+    'publish.no-transaction',
+    'the handle is in no transaction, so the message could be stored without the business change or the other way round; begin one, use waybill.transaction, or say publishNow',
+  )
 }

@@ -18,7 +18,12 @@ export class Topics {
   ensure(connection: SqliteConnection, topic: TopicDeclaration, now: number): void {
     const known = this.#committed.get(topic.name) ?? this.#lookUp(topic.name)
     if (known === undefined) {
-      connection.run('insert into waybill_topics (name, queues, created_at) values (?, ?, ?) on conflict do nothing', topic.name, topic.queues, now)
+      connection.run(
+        'insert into waybill_topics (name, queues, created_at) values (?, ?, ?) on conflict do nothing',
+        topic.name,
+        topic.queues,
+        now,
+      )
       checkSame(topic, queuesIn(connection, topic.name) ?? topic.queues)
     } else checkSame(topic, known)
   }
@@ -32,7 +37,9 @@ export class Topics {
   }
 
   list(): readonly TopicDeclaration[] {
-    return this.#reader.all('select name, queues from waybill_topics order by name').map((row) => ({ name: row['name'] as string, queues: row['queues'] as number }))
+    return this.#reader
+      .all('select name, queues from waybill_topics order by name')
+      .map((row) => ({ name: row['name'] as string, queues: row['queues'] as number }))
   }
 
   #lookUp(name: string): number | undefined {
@@ -43,10 +50,16 @@ export class Topics {
 }
 
 function queuesIn(connection: SqliteConnection, name: string): number | undefined {
-  return connection.all('select queues from waybill_topics where name = ?', name)[0]?.['queues'] as number | undefined
+  return connection.all('select queues from waybill_topics where name = ?', name)[0]?.['queues'] as
+    | number
+    | undefined
 }
 
 function checkSame(topic: TopicDeclaration, stored: number): void {
   if (stored === topic.queues) return
-  throw new WaybillError('topic.queues-differ', `topic ${topic.name} has ${stored} queues in this database but is declared with ${topic.queues}; the number is fixed when the topic is created, so declare { queues: ${stored} }`, { topic: topic.name, stored, declared: topic.queues })
+  throw new WaybillError(
+    'topic.queues-differ',
+    `topic ${topic.name} has ${stored} queues in this database but is declared with ${topic.queues}; the number is fixed when the topic is created, so declare { queues: ${stored} }`,
+    { topic: topic.name, stored, declared: topic.queues },
+  )
 }

@@ -5,7 +5,7 @@ import type { Ports } from '../../core/ports.ts'
 import type { SqliteConnection, SqliteDriver, SqliteTx } from './driver.ts'
 import { coded } from './errors.ts'
 import { LazyTransaction } from './lazy-transaction.ts'
-import { WriteTurn } from './write-turn.ts'
+import type { WriteTurn } from './write-turn.ts'
 
 /**
  * All of a process's Waybill transactions on one file: one write connection, one at a time.
@@ -19,11 +19,12 @@ export class Transactions {
   readonly #connection: SqliteConnection
   readonly #driver: SqliteDriver
   readonly #ports: Ports
-  readonly #turn = new WriteTurn()
+  readonly #turn: WriteTurn
   readonly #lazy = new WeakMap<object, LazyTransaction>()
 
-  constructor(connection: SqliteConnection, driver: SqliteDriver, ports: Ports) {
+  constructor(connection: SqliteConnection, turn: WriteTurn, driver: SqliteDriver, ports: Ports) {
     this.#connection = connection
+    this.#turn = turn
     this.#driver = driver
     this.#ports = ports
   }
@@ -54,7 +55,9 @@ export class Transactions {
 
   /** A transaction around a user's work. See `OpenDatabase.transaction`. */
   async run<R>(stages: TransactionStages<SqliteTx, R>): Promise<R> {
-    const transaction = new LazyTransaction(this.#connection, this.#turn, this.#ports.clock, (tx) => mustBeSync(stages.opened?.(tx)))
+    const transaction = new LazyTransaction(this.#connection, this.#turn, this.#ports.clock, (tx) =>
+      mustBeSync(stages.opened?.(tx)),
+    )
     this.#lazy.set(transaction.handle, transaction)
     await transaction.enter()
     let result: R
@@ -74,7 +77,8 @@ export class Transactions {
 
   #runAfterCommit(transaction: LazyTransaction): void {
     for (const work of transaction.afterCommit) {
-      const failed = (error: unknown): void => this.#ports.log.error({ err: error }, `work registered with afterCommit failed: ${reasonOf(error)}`)
+      const failed = (error: unknown): void =>
+        this.#ports.log.error({ err: error }, `work registered with afterCommit failed: ${reasonOf(error)}`)
       try {
         const running = work()
         if (running && isPromise(running)) running.catch(failed)
@@ -86,5 +90,11 @@ export class Transactions {
 }
 
 function mustBeSync(value: unknown): void {
-  if (isPromise(value)) throw new WaybillError('store.transaction-left-open', 'a stage of a SQLite transaction answered a promise; it must be synchronous')
+  if (!isPromise(value)) return
+  // How it ends no longer matters, and must not surface as an unhandled rejection.
+  value.catch(() => {})
+  throw new WaybillError(
+    'store.transaction-left-open',
+    'a stage of a SQLite transaction answered a promise; it must be synchronous',
+  )
 }

@@ -19,14 +19,14 @@ const stopWithinMs = 5_000
 export class DatabaseCarrier implements OpenTransport {
   readonly #broker: OpenDatabase<never>
   readonly #context: TransportContext
-  readonly #readerName: string
+  readonly #stopUpkeep: () => void
   #subscription: Subscription | undefined
   #topics: readonly TopicDeclaration[] = []
 
   constructor(broker: OpenDatabase<never>, context: TransportContext) {
     this.#broker = broker
     this.#context = context
-    this.#readerName = `@land:${context.service}`
+    this.#stopUpkeep = context.upkeep(broker.store)
   }
 
   /** In order, a transaction per chunk. What was sent before is found by its id and answered as sent. */
@@ -61,7 +61,8 @@ export class DatabaseCarrier implements OpenTransport {
     )
     this.#topics = await this.#declare(subscription.topics)
     for (const topic of subscription.topics) {
-      const older = await store.countOlder(this.#readerName, [topic.name])
+      const reader = this.#readerOf(topic.name)
+      const older = await store.countOlder(reader, [topic.name])
       if (older > 0 && topic.from === undefined) {
         throw new WaybillError(
           'group.start-position-needed',
@@ -69,11 +70,8 @@ export class DatabaseCarrier implements OpenTransport {
           { groups: topic.groups, topic: topic.name, older },
         )
       }
-      await store.declareReader(
-        this.#readerName,
-        this.#topics.filter((known) => known.name === topic.name),
-        topic.from ?? 'oldest',
-      )
+      const known = this.#topics.filter((other) => other.name === topic.name)
+      await store.declareReader(reader, known, topic.from ?? 'oldest')
     }
     this.#subscription = subscription
   }
@@ -82,16 +80,11 @@ export class DatabaseCarrier implements OpenTransport {
     const subscription = this.#subscription
     if (!subscription || signal.aborted) return
     const { ports, leaseMs, logReading } = this.#context
-    const readers: QueueReaders = logReading.over(this.#broker.store, ports.ids.owner(), leaseMs)
-    readers.add(
-      new LandingReader({
-        name: this.#readerName,
-        store: this.#broker.store,
-        topics: this.#topics,
-        subscription,
-        land,
-      }),
-    )
+    const { store } = this.#broker
+    const readers: QueueReaders = logReading.over(store, ports.ids.owner(), leaseMs)
+    for (const topic of this.#topics) {
+      readers.add(new LandingReader({ name: this.#readerOf(topic.name), store, topic, subscription, land }))
+    }
     await readers.start()
     await new Promise<void>((resolve) => {
       if (signal.aborted) resolve()
@@ -101,20 +94,26 @@ export class DatabaseCarrier implements OpenTransport {
   }
 
   close(): Promise<void> {
+    this.#stopUpkeep()
     return this.#broker.close()
+  }
+
+  /** A reader per topic: instances of one service need not all want the same topics, as while a new one is deployed. */
+  #readerOf(topic: string): string {
+    return `@land:${this.#context.service}/${topic}`
   }
 
   /** The broker's own number of queues counts here; a topic is created like the first declaration that comes. */
   async #declare(wanted: readonly TopicDeclaration[]): Promise<readonly TopicDeclaration[]> {
     const { store } = this.#broker
-    const names = new Set(wanted.map((topic) => topic.name))
-    const known = await store.topics()
-    try {
-      await store.declareTopics(wanted.filter((topic) => !known.some((other) => other.name === topic.name)))
-    } catch (error) {
-      // Another service created it meanwhile, with another number: then that one counts.
-      if (!isWaybillError(error, 'topic.queues-differ')) throw error
+    for (const topic of wanted) {
+      try {
+        await store.declareTopics([{ name: topic.name, queues: topic.queues }])
+      } catch (error) {
+        if (!isWaybillError(error, 'topic.queues-differ')) throw error
+      }
     }
+    const names = new Set(wanted.map((topic) => topic.name))
     return (await store.topics()).filter((topic) => names.has(topic.name))
   }
 }

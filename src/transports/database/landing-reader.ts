@@ -7,12 +7,12 @@ const windowMax = 500
 export interface LandingReaderParts {
   readonly name: string
   readonly store: Store<never>
-  readonly topics: readonly TopicDeclaration[]
+  readonly topic: TopicDeclaration
   readonly subscription: Subscription
   readonly land: (batch: IncomingBatch) => Promise<void>
 }
 
-/** Reads the broker database's log for one service. Its cursor there advances only after the batch has landed (P13). */
+/** Reads one topic of the broker database's log for one service. Its cursor there advances only after the batch has landed (P13). */
 export class LandingReader implements QueueReader {
   readonly reader: string
   readonly version = 0
@@ -25,9 +25,8 @@ export class LandingReader implements QueueReader {
   }
 
   async queues(): Promise<readonly QueueName[]> {
-    return this.#parts.topics.flatMap((topic) =>
-      Array.from({ length: topic.queues }, (_, queue) => ({ topic: topic.name, queue })),
-    )
+    const { name, queues } = this.#parts.topic
+    return Array.from({ length: queues }, (_, queue) => ({ topic: name, queue }))
   }
 
   async serve(held: HeldQueue): Promise<void> {
@@ -55,13 +54,12 @@ export class LandingReader implements QueueReader {
 
   /**
    * Starts from the older of the two recorded positions: after a restore of either database the other's is too new, and what lies
-   * between would be lost (P13). What was landed before is suppressed by its id.
+   * between would be lost (P13). A database that knows nothing of this log, though its cursor has moved, is a restored one, and
+   * gets everything again. What was landed before is suppressed by its id.
    */
   async #rewind(held: HeldQueue, source: string): Promise<void> {
-    const { topic, queue } = held.lease
+    const { topic, queue, start } = held.lease
     const landed = await this.#parts.subscription.landedUpTo(source, topic, queue)
-    if (landed === undefined)
-      await this.#parts.land({ messages: [], upTo: [{ source, topic, queue, position: held.position }] })
-    else held.position = Math.min(held.position, landed)
+    held.position = Math.min(held.position, landed ?? start)
   }
 }

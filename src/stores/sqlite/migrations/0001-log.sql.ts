@@ -33,6 +33,7 @@ create table waybill_messages (
 );
 create unique index waybill_messages_by_id on waybill_messages (id);
 create index waybill_messages_by_queue on waybill_messages (topic, queue);
+create index waybill_messages_by_time on waybill_messages (published_at);
 create index waybill_messages_by_key on waybill_messages (key) where key is not null;
 
 create table waybill_dedup_keys (
@@ -43,6 +44,7 @@ create table waybill_dedup_keys (
   expires_at integer not null,
   primary key (service, topic, dedup_key)
 ) without rowid;
+create index waybill_dedup_keys_by_expiry on waybill_dedup_keys (expires_at);
 
 create table waybill_groups (
   name text primary key,
@@ -60,6 +62,7 @@ create table waybill_cursors (
   topic text not null,
   queue integer not null,
   pos integer not null,
+  start_pos integer not null,
   epoch text not null,
   suspect_through integer not null default 0,
   suspect_due_before integer not null default 0,
@@ -105,8 +108,8 @@ create table waybill_dispositions (
   primary key (grp, message_id)
 ) without rowid;
 create index waybill_dispositions_due on waybill_dispositions (grp, topic, queue, due_at) where state in ('retrying', 'running');
-create index waybill_dispositions_keys on waybill_dispositions (grp, sharding_key, pos) where sharding_key is not null and state in ('retrying', 'running', 'held', 'dead');
-create index waybill_dispositions_state on waybill_dispositions (state, at) where state <> 'done';
+create index waybill_dispositions_keys on waybill_dispositions (grp, topic, sharding_key, pos) where sharding_key is not null and state in ('retrying', 'running', 'held', 'dead');
+create index waybill_dispositions_state on waybill_dispositions (grp, state, at) where state <> 'done';
 create index waybill_dispositions_message on waybill_dispositions (message_id) where state <> 'done';
 
 -- The message itself, for whatever left the log's path (P2).
@@ -129,7 +132,8 @@ create table waybill_copies (
   source_queue integer,
   source_pos integer
 );
-create unique index waybill_copies_by_id on waybill_copies (grp, message_id);
+create unique index waybill_copies_by_id on waybill_copies (message_id, grp);
+create index waybill_copies_by_key on waybill_copies (key) where key is not null;
 
 create table waybill_dead_letters (
   grp text not null,

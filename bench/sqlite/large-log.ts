@@ -1,0 +1,59 @@
+import { statfsSync } from 'node:fs'
+import { dirname } from 'node:path'
+import type { Run } from '../harness/bench.ts'
+import { runChild } from '../harness/child.ts'
+import { UsageError } from '../harness/usage-error.ts'
+import { sizes } from './sizes.ts'
+
+export interface MemoryTask {
+  readonly path: string
+  readonly work: 'publish' | 'drain'
+  readonly messages: number
+  readonly bodyBytes: number
+  readonly group: string
+}
+
+export interface MemoryUse {
+  readonly startMiB: number
+  readonly peakMiB: number
+  readonly samples: number
+  readonly seconds: number
+}
+
+/** A log of many messages that a group has drained: all of it is history. */
+export interface LargeLog {
+  readonly path: string
+  readonly group: string
+  readonly published: MemoryUse
+  readonly drained: MemoryUse
+}
+
+/** Memory that a message of 1 KiB takes up in the file, with its indexes and its receipt. */
+const bytesPerMessage = 2_200
+
+/** Publishes a backlog and drains it, each in a fresh process. */
+export async function newLargeLog(run: Run): Promise<LargeLog> {
+  const { bodyBytes, memory } = sizes(run)
+  const path = run.scratch('large.db')
+  const group = 'large'
+  // The history measure adds as much again.
+  const needed = memory.messages * bytesPerMessage * 2
+  const { bavail, bsize } = statfsSync(dirname(path))
+  if (bavail * bsize < needed)
+    throw new UsageError(
+      `this needs ${Math.ceil(needed / 2 ** 30)} GiB of free disk space; name another folder with --folder`,
+    )
+  const task = { path, group, messages: memory.messages, bodyBytes }
+  const child = (work: MemoryTask['work']): Promise<MemoryUse> =>
+    runChild<MemoryTask, MemoryUse>(new URL('memory-child.ts', import.meta.url), { ...task, work })
+  run.progress.begin(`large log: publishing ${memory.messages}`, 2)
+  const published = await child('publish')
+  run.progress.step()
+  const drained = await child('drain')
+  return { path, group, published, drained }
+}
+
+/** The one that the memory measure leaves behind for the history measure. */
+export function sharedLargeLog(run: Run): Promise<LargeLog> {
+  return run.shared('large-log', () => newLargeLog(run))
+}

@@ -1,0 +1,24 @@
+import { type Topic, topic } from '../../src/index.ts'
+
+/** What a test wants of one order. The orders of a run are numbered; `orderOf` says what each is like. */
+export interface OrderBody {
+  readonly n: number
+  /** The sharding key. */
+  readonly account: string
+  /** This many first attempts of each group fail. */
+  readonly failures?: number
+  /** Its transaction rolls back after publishing. */
+  readonly declined?: boolean
+  /** Kills the process that handles it. */
+  readonly poison?: boolean
+  /** Its handler asks the test and waits for its leave. */
+  readonly waits?: boolean
+  /** Fails until the test has healed the world (`healedFile`). */
+  readonly sick?: boolean
+}
+
+export const healedFile = 'healed'
+
+export function ordersTopic(queues: number): Topic<OrderBody> {
+  return topic<OrderBody>('order.placed', undefined, { queues })
+}

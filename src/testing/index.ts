@@ -1,0 +1,6 @@
+export { crashPoints } from './crash-points.ts'
+export { type TestPorts, type TestPortsOptions, seededRandom, testPorts } from './ports.ts'
+export { temporaryFolder } from './temporary-folder.ts'
+export { until } from './until.ts'
+export { VirtualClock } from './virtual-clock.ts'
+export { type CrashPoint, crashPointNames } from '../core/ports.ts'

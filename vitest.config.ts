@@ -22,6 +22,8 @@ export default defineConfig({
           name: 'unit',
           include: ['**/*.test.ts'],
           exclude: ['**/node_modules/**', 'dist/**', '**/*.int.test.ts', '**/*.types.test.ts'],
+          // Generous, for machines that are busy with other things: no test waits by the clock.
+          testTimeout: 30_000,
         },
       },
       {

@@ -1,5 +1,5 @@
 import { DatabaseSync } from 'node:sqlite'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import { sqlite } from './databases/sqlite.ts'
 import { Waybill, type WaybillOptions, binary, topic } from './index.ts'
@@ -305,6 +305,32 @@ describe('bad input is refused with a code, and nothing is lost or written', () 
     handle.close()
     expect(await waybill.search({ key: 'big' })).toHaveLength(1)
     expect(await waybill.search({ key: 'before' })).toHaveLength(1)
+  })
+
+  test('P7: an I/O error at COMMIT: store.commit-unknown with the ids, and the callback is not repeated', async () => {
+    const waybill = open()
+    let runs = 0
+    const exec = DatabaseSync.prototype.exec
+    const failing = vi.spyOn(DatabaseSync.prototype, 'exec').mockImplementation(function (
+      this: DatabaseSync,
+      sql,
+    ) {
+      if (sql === 'commit') throw Object.assign(new Error('disk I/O error'), { errcode: 10 })
+      return exec.call(this, sql)
+    })
+    const ids: string[] = []
+    const work = waybill.transaction((tx) => {
+      runs++
+      ids.push(waybill.publish(tx, OrderPaid, { body: { id: '1' } }))
+    })
+    await expect(work).rejects.toThrow(
+      expect.objectContaining({ code: 'store.commit-unknown', facts: { messages: ids } }),
+    )
+    failing.mockRestore()
+    expect(runs).toBe(1)
+    expect(ids).toHaveLength(1)
+    await waybill.publishNow(OrderPaid, { key: 'goes-on', body: { id: '2' } })
+    expect(await waybill.search({ key: 'goes-on' })).toHaveLength(1)
   })
 
   test('after stop: waybill.stopped', async () => {

@@ -10,7 +10,7 @@ import {
 } from './consume/options.ts'
 import type { Subscription } from './consume/subscription.ts'
 import type { Database, OpenDatabase } from './core/database.ts'
-import { WaybillError } from './core/errors.ts'
+import { WaybillError, isWaybillError } from './core/errors.ts'
 import type { MessageId } from './core/ids.ts'
 import type { QueueReaders } from './core/log-reading.ts'
 import { type Answer, type MaybePromise, chain } from './core/maybe-promise.ts'
@@ -57,6 +57,8 @@ export class Waybill<Tx, Mode extends 'sync' | 'async'> {
   readonly #publisher: Publisher<Tx>
   readonly #consumers = new Consumers<Tx>()
   readonly #readers: QueueReaders
+  /** What each of this instance's own transactions has published: a COMMIT with an open outcome must name it. */
+  readonly #publishedIn = new WeakMap<object, MessageId[]>()
   #state: 'new' | 'starting' | 'started' | 'stopping' | 'stopped' = 'new'
   #starting: Promise<void> = Promise.resolve()
   #stopped: Promise<void> | undefined
@@ -135,13 +137,29 @@ export class Waybill<Tx, Mode extends 'sync' | 'async'> {
   /**
    * Runs `work` in one transaction: commits when it returns, rolls back when it throws, never runs it twice.
    * On SQLite, after the first statement await only what settles within the same event-loop turn.
-   * @throws whatever `work` throws; WaybillError `store.transaction-left-open`, `store.busy`, `store.disk-full`, `store.commit-unknown`
+   * @throws whatever `work` throws; WaybillError `store.transaction-left-open`, `store.busy`, `store.disk-full`, and
+   * `store.commit-unknown` with the ids it published in `facts.messages`
    */
   async transaction<R>(work: (tx: Tx) => R | Promise<R>): Promise<R> {
     this.#assertOpen()
-    const result = await this.#database.transaction({ work })
-    this.#readers.poke()
-    return result
+    const published: MessageId[] = []
+    const tracked = (tx: Tx): R | Promise<R> => {
+      this.#publishedIn.set(tx as object, published)
+      return work(tx)
+    }
+    try {
+      return await this.#database.transaction({ work: tracked })
+    } catch (error) {
+      if (!isWaybillError(error, 'store.commit-unknown')) throw error
+      throw new WaybillError(
+        error.code,
+        error.reason,
+        { ...error.facts, messages: published },
+        { cause: error },
+      )
+    } finally {
+      this.#readers.poke()
+    }
   }
 
   /** Runs `work` after the transaction committed, if it does. It may be lost in a crash: for what may be lost. */
@@ -254,7 +272,10 @@ export class Waybill<Tx, Mode extends 'sync' | 'async'> {
 
   #append(tx: Tx, messages: readonly Addressed[]): MaybePromise<MessageId[]> {
     this.#assertOpen()
-    return this.#publisher.publish(tx, messages)
+    return chain(this.#publisher.publish(tx, messages), (ids) => {
+      this.#publishedIn.get(tx as object)?.push(...ids)
+      return ids
+    })
   }
 
   #store(): Store<Tx> {

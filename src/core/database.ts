@@ -35,7 +35,8 @@ export interface OpenDatabase<Tx> {
    * One transaction: `opened` runs in it before the work's first statement, `closing` after the work and before COMMIT.
    * A throw from any stage rolls all of it back and rejects. On a synchronous handle the transaction begins with the first
    * statement, so that `work` may await other things before it; from then on, only what settles in the same event-loop turn,
-   * else it is rolled back with `store.transaction-left-open`. `work` runs once: nothing here repeats it (P7).
+   * else it is rolled back with `store.transaction-left-open`. `work` runs once: nothing here repeats it (P7). A COMMIT whose
+   * outcome is open rejects with `store.commit-unknown`.
    */
   transaction<R>(stages: TransactionStages<Tx, R>): Promise<R>
   /**
@@ -59,4 +60,5 @@ export const passingFailures = [
   'store.io',
   'store.disk-full',
   'store.read-only',
+  'store.commit-unknown',
 ] as const

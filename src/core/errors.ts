@@ -9,7 +9,6 @@ export const errorCodes = [
   'topic.queues-invalid',
   'topic.queues-differ',
   'topic.schema-async',
-  'topic.schema-differs',
   'message.invalid',
   'message.field-unknown',
   'message.body-invalid',
@@ -21,13 +20,11 @@ export const errorCodes = [
   'publish.no-transaction',
   'publish.handle-unknown',
   'publish.after-commit-unsupported',
-  'publish.dedup-timeout',
   'group.name-invalid',
   'group.options-invalid',
   'group.start-position-needed',
   'group.subscription-differs',
   'group.other-database',
-  'group.unknown',
   'handler.failed',
   'handler.unknown-outcome',
   'handler.dead-lettered',
@@ -50,12 +47,8 @@ export const errorCodes = [
   'store.transaction-left-open',
   'store.transaction-closed',
   'store.transaction-control',
-  'store.statement-failed',
-  'transport.failed',
   'transport.refused',
-  'transport.publish-unknown',
   'dead-letter.unknown',
-  'waybill.not-started',
   'waybill.stopped',
 ] as const
 
@@ -67,12 +60,15 @@ export type Facts = Readonly<Record<string, unknown>>
 export class WaybillError extends Error {
   override readonly name = 'WaybillError'
   readonly code: ErrorCode
+  /** What was wrong and what to do, without the code. */
+  readonly reason: string
   readonly facts: Facts
 
   /** @param message what was wrong and what to do about it, in one or two sentences */
   constructor(code: ErrorCode, message: string, facts: Facts = {}, options?: ErrorOptions) {
     super(`${code}: ${message}`, options)
     this.code = code
+    this.reason = message
     this.facts = facts
   }
 }

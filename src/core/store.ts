@@ -259,12 +259,6 @@ export interface LandingBatch {
   readonly upTo: readonly (SourcePosition & { readonly topic: string })[]
 }
 
-/** Delayed messages of one topic, by id or by business key. */
-export type DelayedKey = { readonly service: string; readonly topic: string } & (
-  | { readonly id: MessageId }
-  | { readonly key: string }
-)
-
 export type LandedAs = 'landed' | 'duplicate' | 'collision'
 
 export interface DeadLetterFilter {

@@ -3,8 +3,7 @@ import type { MessageId } from '../../core/ids.ts'
 import type { AuditNote, DeadLetter, DeadLetterFilter, DeadLetterKey } from '../../core/store.ts'
 import { dropCopy, isBlocked, releaseFollower } from './dispositions.ts'
 import type { SqlValue, SqliteConnection } from './driver.ts'
-import { orderOf, unordered } from './groups.ts'
-import { landingGroup } from './landing.ts'
+import { landingGroup, orderOf, unordered } from './groups.ts'
 
 const limitDefault = 100
 const limitMax = 1_000

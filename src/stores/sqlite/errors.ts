@@ -39,3 +39,16 @@ export function coded(
     ? new WaybillError(known.code, `${reasonOf(error)}; ${known.advice}`, facts, { cause: error })
     : error
 }
+
+const ioError = 10
+
+/** An I/O error at COMMIT may come before or after the frames that make it valid were written. */
+export function codedAtCommit(driver: SqliteDriver, error: unknown): unknown {
+  if (((driver.resultCode(error) ?? 0) & 0xff) !== ioError) return coded(driver, error, {})
+  return new WaybillError(
+    'store.commit-unknown',
+    `COMMIT failed with an I/O error (${reasonOf(error)}), so whether it took effect is open; look for the change before you repeat it`,
+    {},
+    { cause: error },
+  )
+}

@@ -8,6 +8,9 @@ export interface GroupOrder {
   readonly onFailure: 'hold' | 'skip'
 }
 
+/** The reader under which messages lie that could not even be landed. */
+export const landingGroup = '@land'
+
 export const unordered: GroupOrder = { ordered: false, onFailure: 'hold' }
 
 export function declareGroup(
@@ -124,6 +127,12 @@ export function countOlder(connection: SqliteConnection, reader: string, topics:
 export function orderOf(connection: SqliteConnection, group: string): GroupOrder | undefined {
   const row = connection.all('select ordered, on_failure from waybill_groups where name = ?', group)[0]
   return row && { ordered: row['ordered'] === 1, onFailure: row['on_failure'] === 'skip' ? 'skip' : 'hold' }
+}
+
+/** Whoever may have dispositions: groups, relay and landing. */
+export function readersIn(connection: SqliteConnection): readonly string[] {
+  const rows = connection.all('select distinct reader from waybill_cursors')
+  return [...rows.map((row) => row['reader'] as string), landingGroup]
 }
 
 function checkSubscription(group: GroupDeclaration, stored: Row): void {

@@ -4,13 +4,11 @@ import { queueOf } from '../../core/queue.ts'
 import type { LandedAs, LandingBatch } from '../../core/store.ts'
 import { bury, keepCopy } from './dispositions.ts'
 import type { Row, SqliteConnection } from './driver.ts'
+import { landingGroup } from './groups.ts'
 import { fromJsonElement, messageColumns, toJsonElement } from './rows.ts'
 import type { Topics } from './topics.ts'
 
 type Landing = LandingBatch['messages'][number]
-
-/** The reader under which messages lie that could not even be landed. */
-export const landingGroup = '@land'
 
 const insert = `insert into waybill_messages (${messageColumns}) select ${fromJsonElement} from json_each(?) where true on conflict (id) do nothing returning id`
 const present =

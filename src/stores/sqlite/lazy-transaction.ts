@@ -18,6 +18,8 @@ import type { WriteTurn } from './write-turn.ts'
 export class LazyTransaction {
   readonly handle: SqliteTx
   readonly afterCommit: (() => void | Promise<void>)[] = []
+  /** From here on an error leaves open what became of it. */
+  isCommitting = false
   /** Why the transaction cannot commit any more. Kept, because user code may catch what a statement threw. */
   failure: unknown
   readonly #connection: SqliteConnection
@@ -64,6 +66,7 @@ export class LazyTransaction {
   commit(): void {
     if (this.failure !== undefined) throw this.failure
     if (this.#state !== 'begun' || !this.#connection.isTransaction) throw this.#fail(endedByUser())
+    this.isCommitting = true
     this.#connection.exec('commit')
     this.#state = 'over'
   }

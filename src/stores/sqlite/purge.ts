@@ -1,4 +1,5 @@
 import type { SqliteConnection } from './driver.ts'
+import { readersIn } from './groups.ts'
 
 /** Rows that one transaction looks at: short enough for writers that wait meanwhile. */
 const portion = 2_000
@@ -47,40 +48,35 @@ async function purgeMessages({ reader, before, write, breathe }: Purge): Promise
 
 /** In the order of their key: an index by time would cost every receipt more than a look at all of them now and then. */
 async function purgeReceipts({ reader, before, write, breathe }: Purge): Promise<void> {
-  const outlived = `(grp, message_id) > (?, ?) and (grp, message_id) <= (?, ?)
-    and state in ('done', 'discarded', 'filtered') and at < ?
+  const outlived = `grp = ? and message_id > ? and message_id <= ? and state in ('done', 'discarded', 'filtered') and at < ?
     and not exists (select 1 from waybill_messages m where m.id = waybill_dispositions.message_id)`
-  let after: readonly [string, string] | undefined = ['', '']
-  while (after) {
-    const last = lastOfPortion(reader, after)
-    if (!last) return
-    const params = [...after, ...last.key, before - receiptMarginMs] as const
-    const some =
-      reader.all(`select 1 from waybill_dispositions where ${outlived} limit 1`, ...params).length > 0
-    if (some)
-      await write((connection) =>
-        connection.run(`delete from waybill_dispositions where ${outlived}`, ...params),
-      )
-    await breathe()
-    after = last.isEnd ? undefined : last.key
+  for (const group of readersIn(reader)) {
+    for (let after = ''; ;) {
+      const upTo = lastOfPortion(reader, group, after)
+      const params = [group, after, upTo ?? endOfKeys, before - receiptMarginMs] as const
+      const some =
+        reader.all(`select 1 from waybill_dispositions where ${outlived} limit 1`, ...params).length > 0
+      if (some)
+        await write((connection) =>
+          connection.run(`delete from waybill_dispositions where ${outlived}`, ...params),
+        )
+      await breathe()
+      if (upTo === undefined) break
+      after = upTo
+    }
   }
 }
 
-function lastOfPortion(
-  reader: SqliteConnection,
-  after: readonly [string, string],
-): { key: readonly [string, string]; isEnd: boolean } | undefined {
-  const next = `from waybill_dispositions where (grp, message_id) > (?, ?) order by grp, message_id limit ${receiptPortion}`
+/** Sorts after every id. */
+const endOfKeys = '\uffff'
+
+function lastOfPortion(reader: SqliteConnection, group: string, after: string): string | undefined {
   const [row] = reader.all(
-    `select grp, message_id, n from (select grp, message_id, row_number() over () as n ${next}) order by n desc limit 1`,
-    ...after,
+    `select message_id from waybill_dispositions where grp = ? and message_id > ? order by message_id limit 1 offset ${receiptPortion - 1}`,
+    group,
+    after,
   )
-  return (
-    row && {
-      key: [row['grp'] as string, row['message_id'] as string],
-      isEnd: (row['n'] as number) < receiptPortion,
-    }
-  )
+  return row?.['message_id'] as string | undefined
 }
 
 function purgeRecords(connection: SqliteConnection, before: number): void {

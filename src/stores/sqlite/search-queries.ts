@@ -1,7 +1,7 @@
 import type { DispositionState } from '../../core/state.ts'
 import type { SearchQuery } from '../../core/store.ts'
 import type { SqlValue, SqliteConnection } from './driver.ts'
-import { landingGroup } from './landing.ts'
+import { readersIn } from './groups.ts'
 
 /** A message's columns from the log, or from its copy once the log row is purged. */
 export const messageFields =
@@ -125,11 +125,6 @@ function leftTheLog(query: SearchQuery, group: string, state: DispositionState):
     const sameGroup = table === copies ? [part('m.grp = d.grp')] : []
     return select(joined, [...sameGroup, ...conditions], isNarrow(query) ? '+m.published_at' : 'd.at')
   })
-}
-
-function readersIn(connection: SqliteConnection): readonly string[] {
-  const rows = connection.all('select distinct reader from waybill_cursors')
-  return [...rows.map((row) => row['reader'] as string), landingGroup]
 }
 
 function isNarrow(query: SearchQuery): boolean {

@@ -3,7 +3,7 @@ import type { TransactionStages } from '../../core/database.ts'
 import { isPromise } from '../../core/maybe-promise.ts'
 import type { Ports } from '../../core/ports.ts'
 import type { SqliteConnection, SqliteDriver, SqliteTx } from './driver.ts'
-import { coded } from './errors.ts'
+import { coded, codedAtCommit } from './errors.ts'
 import { LazyTransaction } from './lazy-transaction.ts'
 import type { WriteTurn } from './write-turn.ts'
 
@@ -67,7 +67,8 @@ export class Transactions {
       mustBeSync(stages.closing?.(transaction.handle, result))
       transaction.commit()
     } catch (error) {
-      throw coded(this.#driver, transaction.failure ?? error, {})
+      const cause = transaction.failure ?? error
+      throw transaction.isCommitting ? codedAtCommit(this.#driver, cause) : coded(this.#driver, cause, {})
     } finally {
       transaction.leave()
     }

@@ -1,7 +1,6 @@
-import { describe, expect, test } from 'vitest'
+import { type TestContext, describe, expect, test } from 'vitest'
 import { type CrashPoint, until } from '../src/testing/index.ts'
 import { allOnce, books } from './harness/effects.ts'
-import type { Running } from './harness/running.ts'
 import { Stage, cleanEnd, orders } from './harness/stage.ts'
 import type { GroupConfig } from './programs/consumer.ts'
 import type { OrderBody } from './programs/messages.ts'
@@ -59,24 +58,11 @@ describe.concurrent('P16: a process that was paused for longer than its lease wa
   ]
 
   test.for(outsideTransactions)('at $point of $who', async ({ point, who, passage }, context) => {
-    const { stage, start, placeRest, committed } = scene(context, point)
-    const order = who === 'order' ? undefined : start('order')
-    const zombie = start(who, `${point}:${passage}`)
-    await zombie.standsStill()
-    const successor = start(who)
-    const other = order ?? start('coupon')
-    if (who === 'order') await successor.says('placed')
+    const { stage, zombie, goOn } = await scene(context, point, who, passage)
+    // What it had placed or held when it stood still goes its way without it.
     await stage.drained(['coupon'])
-
     zombie.goOn()
-    await placeRest(order ?? successor)
-    await stage.drained(['coupon'])
-    expect(await Promise.all([zombie, successor, other].map((running) => running.terminate()))).toEqual([
-      cleanEnd,
-      cleanEnd,
-      cleanEnd,
-    ])
-    expectAllOnce(stage, committed)
+    await goOn()
   })
 
   /** Where it holds the lock of the database nobody can take over; when it goes on, its fence still holds. */
@@ -89,50 +75,44 @@ describe.concurrent('P16: a process that was paused for longer than its lease wa
   test.for(insideTransactions)(
     'at $point of $who, in an open transaction',
     async ({ point, who }, context) => {
-      const { stage, start, placeRest, committed } = scene(context, point)
-      const order = who === 'order' ? undefined : start('order')
-      const zombie = start(who, `${point}:3`)
-      await zombie.standsStill()
-      const successor = start(who)
-      const other = order ?? start('coupon')
-      const latest = `select max(expires_at) from waybill_leases where owner is not null`
+      const { stage, zombie, goOn } = await scene(context, point, who, 3)
+      const latest = 'select max(expires_at) from waybill_leases where owner is not null'
       await until('its leases are long lapsed', () => Date.now() > stage.number(who, latest) + 500)
-
       zombie.goOn()
-      if (who === 'order') await successor.says('placed')
-      await placeRest(order ?? successor)
-      await stage.drained(['coupon'])
-      expect(await Promise.all([zombie, successor, other].map((running) => running.terminate()))).toEqual([
-        cleanEnd,
-        cleanEnd,
-        cleanEnd,
-      ])
-      expectAllOnce(stage, committed)
+      await goOn()
     },
   )
 })
 
-/** Sixty orders, or so many at once that they are sent in part, and thirty that come later. */
-function scene(context: ConstructorParameters<typeof Stage>[0], point: CrashPoint) {
+/**
+ * Sixty orders, or so many at once that they are sent in part. The victim stands still at the point, and another of its kind is
+ * started. `goOn` is what follows its awakening: thirty orders more, and everything once.
+ */
+async function scene(context: TestContext, point: CrashPoint, who: 'order' | 'coupon', passage: number) {
   const isBulk = point === 'relay.partly-sent'
   const stage = new Stage(context, isBulk ? { queues: 1 } : {})
   const like = (n: number): Partial<OrderBody> => ({ failures: n % 5 === 0 ? 1 : 0 })
   const [count, together] = isBulk ? [250, 250] : [60, 1]
-  const start = (who: 'order' | 'coupon', stopAt = ''): Running =>
-    who === 'order'
-      ? stage.order({ orders: orders(1, count, like), together }, { CHAOS_STOP_AT: stopAt })
-      : stage.consumer('coupon', groups, { CHAOS_STOP_AT: stopAt })
-  const placeRest = async (order: Running): Promise<void> => {
-    order.tell({ type: 'place', request: 1, orders: orders(count + 1, count + 30, like) })
-    await order.says('placed', (event) => event['request'] === 1)
-  }
-  return { stage, start, placeRest, committed: count + 30 }
-}
+  const stopAt = { CHAOS_STOP_AT: `${point}:${passage}` }
 
-function expectAllOnce(stage: Stage, committed: number): void {
-  for (const { group, ordered = false } of groups)
-    expect({ group, ...books(stage, 'coupon', group) }).toMatchObject({
-      group,
-      ...allOnce(committed, ordered),
-    })
+  const placer = stage.order({ orders: orders(1, count, like), together }, who === 'order' ? stopAt : {})
+  const zombie = who === 'order' ? placer : stage.consumer('coupon', groups, stopAt)
+  await zombie.standsStill()
+  const successor = who === 'order' ? stage.order() : stage.consumer('coupon', groups)
+  const other = who === 'order' ? stage.consumer('coupon', groups) : placer
+
+  const goOn = async (): Promise<void> => {
+    await placer.says('placed')
+    const second = who === 'order' ? successor : placer
+    second.tell({ type: 'place', request: 1, orders: orders(count + 1, count + 30, like) })
+    await second.says('placed', (event) => event['request'] === 1)
+    await stage.drained(['coupon'])
+    for (const running of [zombie, successor, other]) expect(await running.terminate()).toEqual(cleanEnd)
+    for (const { group, ordered = false } of groups)
+      expect({ group, ...books(stage, 'coupon', group) }).toMatchObject({
+        group,
+        ...allOnce(count + 30, ordered),
+      })
+  }
+  return { stage, zombie, goOn }
 }

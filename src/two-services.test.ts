@@ -1,4 +1,6 @@
+import { execFile } from 'node:child_process'
 import { copyFileSync, existsSync, renameSync, rmSync } from 'node:fs'
+import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { silentLog } from './core/log.ts'
 import { type SqliteTx, sqlite } from './databases/sqlite.ts'
@@ -20,7 +22,7 @@ const ParcelPacked = topic<Order>('parcel.packed', undefined, { queues: 1 })
 interface Work {
   readonly group: string
   readonly on: Topic<Order>
-  readonly then?: Topic<Order>
+  readonly publishes?: Topic<Order>
   readonly from?: 'oldest' | 'now'
 }
 
@@ -30,11 +32,11 @@ const works: Readonly<Record<string, readonly Work[]>> = {
     { group: 'order.tracking', on: ParcelPacked },
   ],
   coupon: [
-    { group: 'coupon', on: OrderPaid, then: CouponIssued },
+    { group: 'coupon', on: OrderPaid, publishes: CouponIssued },
     { group: 'coupon.statistics', on: CouponIssued },
   ],
   warehouse: [
-    { group: 'warehouse', on: OrderPaid, then: ParcelPacked },
+    { group: 'warehouse', on: OrderPaid, publishes: ParcelPacked },
     { group: 'warehouse.gifts', on: CouponIssued },
   ],
 }
@@ -74,11 +76,11 @@ async function open(
   // No unique key: it would hide the very fault that the tests look for.
   await waybill.transaction((tx) => tx.exec('create table if not exists effects (grp text, n integer)'))
   for (const { group } of own) committed.set(group, new Set(effects(service, group)))
-  for (const { group, on, then, from = 'oldest' } of own)
+  for (const { group, on, publishes, from = 'oldest' } of own)
     waybill.consume(on, { group, from, retry: fixedRetries('5ms', '5ms') }, (message, context) => {
       context.tx.prepare('insert into effects values (?, ?)').run(group, message.body.n)
       waybill.afterCommit(context.tx, () => void committed.get(group)!.add(message.body.n))
-      if (then) context.publish(then, { key: message.key, body: message.body })
+      if (publishes) context.publish(publishes, { key: message.key, body: message.body })
     })
   return waybill
 }
@@ -140,12 +142,26 @@ function had(group: string, wanted: readonly number[]): Promise<unknown> {
   return until(`${group} has had ${wanted.length} effects`, () => wanted.every((n) => effectsOf().has(n)))
 }
 
+/** Each group's effects, as its database has them. */
+function found(services: readonly string[] = Object.keys(works)): Record<string, number[]> {
+  return perGroup(services, (service, group) => effects(service, group))
+}
+
 /** Each effect of each group is there, and there once. */
-function expectOnce(wanted: readonly number[], services: readonly string[] = Object.keys(works)): void {
-  for (const service of services) {
-    for (const { group } of works[service]!)
-      expect({ group, effects: effects(service, group) }).toEqual({ group, effects: [...wanted] })
-  }
+function once(
+  wanted: readonly number[],
+  services: readonly string[] = Object.keys(works),
+): Record<string, number[]> {
+  return perGroup(services, () => [...wanted])
+}
+
+function perGroup(
+  services: readonly string[],
+  of: (service: string, group: string) => number[],
+): Record<string, number[]> {
+  return Object.fromEntries(
+    services.flatMap((service) => works[service]!.map(({ group }) => [group, of(service, group)])),
+  )
 }
 
 /** Of a database that nobody has open. */
@@ -164,7 +180,7 @@ describe('three services that each publish and consume', () => {
     await publish(order, 1, 24)
     await settled(numbers(1, 24))
     await stopAll()
-    expectOnce(numbers(1, 24))
+    expect(found()).toEqual(once(numbers(1, 24)))
   })
 
   test('in whatever order they start, also after the messages were published', { timeout }, async () => {
@@ -177,7 +193,7 @@ describe('three services that each publish and consume', () => {
     await start('warehouse')
     await settled(numbers(1, 8))
     await stopAll()
-    expectOnce(numbers(1, 8))
+    expect(found()).toEqual(once(numbers(1, 8)))
   })
 
   test(
@@ -193,7 +209,7 @@ describe('three services that each publish and consume', () => {
         return landed > 0
       })
       await stopAll()
-      expectOnce(numbers(1, 8))
+      expect(found()).toEqual(once(numbers(1, 8)))
       const log = rowsOf(pathOf('order'), "select source from waybill_messages where topic = 'order.paid'")
       expect(log).toEqual(numbers(1, 8).map(() => ({ source: null })))
       expect(rowsOf(pathOf('order'), 'select * from waybill_suppressed')).toEqual([])
@@ -208,7 +224,7 @@ describe('three services that each publish and consume', () => {
     await publish(order, 17, 32)
     await settled(numbers(1, 32))
     await stopAll()
-    expectOnce(numbers(1, 32))
+    expect(found()).toEqual(once(numbers(1, 32)))
   })
 
   test(
@@ -222,7 +238,7 @@ describe('three services that each publish and consume', () => {
       await publish(await start('order'), 1, 16)
       await settled(numbers(1, 16))
       await stopAll()
-      expectOnce(numbers(1, 16))
+      expect(found()).toEqual(once(numbers(1, 16)))
       const queues = (path: string): unknown =>
         rowsOf(path, "select queues from waybill_topics where name = 'order.paid'")
       expect([queues(pathOf('order')), queues(brokerPath), queues(pathOf('coupon'))]).toEqual([
@@ -247,10 +263,38 @@ describe('three services that each publish and consume', () => {
     await settled(numbers(1, 8))
     await had('coupon.parcels', numbers(1, 8))
     await stopAll()
-    expectOnce(numbers(1, 8))
+    expect(found()).toEqual(once(numbers(1, 8)))
     expect(effects('coupon', 'coupon.parcels')).toEqual(numbers(1, 8))
   })
 })
+
+test(
+  'a process that has published, relayed, landed, consumed and stopped ends by itself',
+  { timeout },
+  async () => {
+    const at = (path: string): string => JSON.stringify(new URL(path, import.meta.url).href)
+    const program = `
+    import { Waybill, topic } from ${at('./index.ts')}
+    import { sqlite } from ${at('./databases/sqlite.ts')}
+    import { databaseTransport } from ${at('./transports/database/index.ts')}
+    const transport = databaseTransport({ database: sqlite(${JSON.stringify(brokerPath)}) })
+    const open = (service) => new Waybill({ service, transport, database: sqlite(${JSON.stringify(folder.path)} + '/' + service + '.db') })
+    const [order, coupon, paid] = [open('order'), open('coupon'), topic('order.paid')]
+    coupon.consume(paid, { group: 'coupon' }, async () => {
+      setImmediate(async () => {
+        await Promise.all([order.stop(), coupon.stop()])
+        console.log('stopped')
+      })
+    })
+    await order.start()
+    await coupon.start()
+    await order.publishNow(paid, { body: { n: 1 } })`
+    const run = promisify(execFile)(process.execPath, ['--input-type=module', '--eval', program], {
+      timeout: timeout / 2,
+    })
+    await expect(run).resolves.toMatchObject({ stdout: 'stopped\n' })
+  },
+)
 
 describe('the broker database goes away', () => {
   test('at run time: publishing and local groups go on; afterwards all catches up', { timeout }, async () => {
@@ -264,7 +308,7 @@ describe('the broker database goes away', () => {
     repair()
     await settled(numbers(1, 16))
     await stopAll()
-    expectOnce(numbers(1, 16))
+    expect(found()).toEqual(once(numbers(1, 16)))
   })
 
   test('at run time, and answers get lost on the way back', { timeout }, async () => {
@@ -277,7 +321,7 @@ describe('the broker database goes away', () => {
     }
     await settled(numbers(1, 12))
     await stopAll()
-    expectOnce(numbers(1, 12))
+    expect(found()).toEqual(once(numbers(1, 12)))
   })
 
   test('its folder moves away under running services, and back', { timeout }, async () => {
@@ -294,7 +338,7 @@ describe('the broker database goes away', () => {
     await publish(order, 13, 16)
     await settled(numbers(1, 16))
     await stopAll()
-    expectOnce(numbers(1, 16))
+    expect(found()).toEqual(once(numbers(1, 16)))
     away.remove()
   })
 
@@ -323,7 +367,7 @@ describe('the broker database goes away', () => {
       await startAll()
       await settled(numbers(1, 12))
       await stopAll()
-      expectOnce(numbers(1, 12))
+      expect(found()).toEqual(once(numbers(1, 12)))
       away.remove()
     },
   )
@@ -350,7 +394,7 @@ describe('a database is restored from an older copy', () => {
       await publish(again.order, 21, 24)
       await settled(numbers(1, 24))
       await stopAll()
-      expectOnce(numbers(1, 24), ['warehouse', 'coupon'])
+      expect(found(['warehouse', 'coupon'])).toEqual(once(numbers(1, 24), ['warehouse', 'coupon']))
     },
   )
 
@@ -369,7 +413,7 @@ describe('a database is restored from an older copy', () => {
     await publish(order, 9, 12)
     await settled(numbers(1, 12), ['coupon'])
     await stopAll()
-    expectOnce(numbers(1, 12), ['coupon'])
+    expect(found(['coupon'])).toEqual(once(numbers(1, 12), ['coupon']))
   })
 
   test(
@@ -390,7 +434,7 @@ describe('a database is restored from an older copy', () => {
       await settled([...numbers(1, 4), ...numbers(9, 12)], ['order'])
       await settled(numbers(1, 12), ['coupon', 'warehouse'])
       await stopAll()
-      expectOnce(numbers(1, 12), ['coupon', 'warehouse'])
+      expect(found(['coupon', 'warehouse'])).toEqual(once(numbers(1, 12), ['coupon', 'warehouse']))
     },
   )
 
@@ -417,7 +461,7 @@ describe('a database is restored from an older copy', () => {
       await publish(third.order, 21, 24)
       await settled(numbers(1, 24))
       await stopAll()
-      expectOnce(numbers(1, 24))
+      expect(found()).toEqual(once(numbers(1, 24)))
     },
   )
 

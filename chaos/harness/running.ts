@@ -16,6 +16,8 @@ export interface Ended {
 }
 
 const outputMax = 20_000
+/** Generous: a busy machine is no fault. */
+const saysWithinMs = 30_000
 /** Hundreds of processes are started here; without it, most of the time goes into compiling. */
 const compileCache = join(tmpdir(), 'waybill-chaos-compile-cache')
 
@@ -65,14 +67,15 @@ export class Running {
 
   /** Waits until it says something. Fails at once if it ends without having said it. */
   async says(type: string, fits: (event: Event) => boolean = () => true): Promise<Event> {
-    return until(`${this.name} (${this.pid}) says ${type}`, () => {
+    const hasSaid = (): Event | undefined => {
       const event = this.events.find((said) => said.type === type && fits(said))
       if (!event && this.#end)
         throw new Error(
           `${this.name} ended (${JSON.stringify(this.#end)}) before it said ${type}:\n${this.output}`,
         )
       return event
-    })
+    }
+    return until(`${this.name} (${this.pid}) says ${type}`, hasSaid, saysWithinMs)
   }
 
   tell(event: Event): void {

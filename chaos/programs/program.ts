@@ -1,6 +1,7 @@
 /** What every program of the crash tests does alike: its configuration, its talk with the test, its end. */
 import { readFileSync } from 'node:fs'
 import { flushCompileCache } from 'node:module'
+import { reasonOf } from '../../src/core/errors.ts'
 import { crashPoints } from '../../src/testing/index.ts'
 import type { CrashPoint, Ports } from '../../src/core/ports.ts'
 
@@ -50,15 +51,22 @@ export function stopOnTerminate(stop: () => Promise<void>): void {
   })
 }
 
+/** One short line, shown with a test that failed. What tests have planted is no news. */
+function say({ err }: { readonly err?: unknown }, message: string): void {
+  if (reasonOf(err).startsWith('planted')) return
+  process.stderr.write(`${message}${err === undefined ? '' : `: ${reasonOf(err)}`}\n`)
+}
+
 /**
  * `WAYBILL_CRASH_AT` dies at a point. `CHAOS_STOP_AT` (name, or name:passage) stands still there, as under SIGSTOP or a long
  * pause, until SIGCONT: what wakes up then is a zombie that still believes in its leases.
  */
-export function portsOfTest(): Pick<Ports, 'reached'> {
+export function portsOfTest(): Pick<Ports, 'reached' | 'log'> {
   const crash = crashPoints()
   const [stopAt, passage = '1'] = (process.env['CHAOS_STOP_AT'] ?? '').split(':')
   let passages = 0
   return {
+    log: { debug: () => {}, info: () => {}, warn: say, error: say },
     reached: (point: CrashPoint) => {
       crash.reached(point)
       if (point === stopAt && ++passages === Number(passage)) process.kill(process.pid, 'SIGSTOP')

@@ -167,8 +167,8 @@ export class Instance {
   async clearAway(): Promise<void> {
     this.#letGo()
     this.#stopping.abort()
-    // One that vanished may fail as it likes.
-    await this.#receiving.catch(() => {})
+    // One that vanished may fail as it likes, or never end.
+    await this.#stage.within('receive ends', this.#receiving).catch(() => {})
   }
 
   async #receive(land: Land, signal: AbortSignal): Promise<void> {

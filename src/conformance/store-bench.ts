@@ -38,7 +38,7 @@ export const paid: TopicDeclaration = { name: 'order.paid', queues: 1 }
 export type Draft = Partial<PublishedEnvelope>
 
 export interface GroupOptions extends Partial<GroupDeclaration> {
-  readonly windowMax?: number
+  readonly runningMax?: number
 }
 
 /** A store to test, and short words for what tests do with it. `Tx` is the handle's business, so it is unknown here. */
@@ -46,7 +46,7 @@ export class StoreBench {
   readonly subject: DatabaseSubject<unknown>
   readonly database: OpenDatabase<unknown>
   readonly #opened: OpenDatabase<unknown>[]
-  readonly #groups = new Map<string, { declaration: GroupDeclaration; windowMax: number }>()
+  readonly #groups = new Map<string, { declaration: GroupDeclaration; runningMax: number }>()
   readonly #topics = new Map<string, TopicDeclaration>([[paid.name, paid]])
 
   private constructor(subject: DatabaseSubject<unknown>, database: OpenDatabase<unknown>) {
@@ -150,7 +150,7 @@ export class StoreBench {
 
   // ── groups and leases ─────────────────────────────────────────────────────────────────────────────────────────────────
   async group(name: string, options: GroupOptions = {}, store: Store<unknown> = this.store): Promise<void> {
-    const { windowMax = 100, ...given } = options
+    const { runningMax = 100, ...given } = options
     const declaration: GroupDeclaration = {
       name,
       topics: [paid],
@@ -161,18 +161,18 @@ export class StoreBench {
       onFailure: 'hold',
       ...given,
     }
-    this.#groups.set(name, { declaration, windowMax })
+    this.#groups.set(name, { declaration, runningMax })
     await store.declareGroup(declaration)
   }
 
   membership(group: string): ReaderMembership {
     const known = this.#groups.get(group)
-    if (!known) return { reader: group, version: 1, queues: queuesOf([paid]), windowMax: 100 }
+    if (!known) return { reader: group, version: 1, queues: queuesOf([paid]), runningMax: 100 }
     return {
       reader: group,
       version: known.declaration.subscriptionVersion,
       queues: queuesOf(known.declaration.topics),
-      windowMax: known.windowMax,
+      runningMax: known.runningMax,
     }
   }
 

@@ -206,16 +206,16 @@ export function idsOf(messages: readonly { readonly id: string }[]): string[] {
 
 export function needs(claim: keyof TransportClaims['can']): (claims: TransportClaims) => string | undefined {
   const words = {
-    keepsOrder: 'does not claim to keep order',
-    ordersRetries: 'does not claim to order what is sent again',
-    durable: 'does not claim to be durable',
-    rewinds: 'does not claim to read again from an older position',
+    keepsOrder: 'to keep order',
+    ordersRetries: 'to keep order when it sends again',
+    durable: 'to be durable',
+    rewinds: 'to read again from an older position',
   }
   return ({ can }) => (can[claim] ? undefined : words[claim])
 }
 
 export function needsFault(fault: keyof TransportFaults): (claims: TransportClaims) => string | undefined {
-  return ({ faults }) => (faults.includes(fault) ? undefined : `has no fault hook ${fault}`)
+  return ({ faults }) => (faults.includes(fault) ? undefined : `the fault hook ${fault}`)
 }
 
 /** The first reason of several. */

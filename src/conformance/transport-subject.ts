@@ -47,6 +47,8 @@ export interface TransportFaults {
   refusable?(message: OutgoingMessage): Promise<OutgoingMessage>
   /** From now on nothing that is sent reaches the carrier, until the answer is called. */
   cutOff?(): () => void
+  /** Only the next request to the carrier fails, without effect: a send that makes several must not go on behind it. */
+  breakOff?(): void
   /** The next send takes effect, but its answer gets lost on the way back. */
   swallowAnswer?(): void
 }

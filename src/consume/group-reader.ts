@@ -6,7 +6,7 @@ import type { GroupReaderParts } from './parts.ts'
 import type { Subscription } from './subscription.ts'
 import { Suspects } from './suspects.ts'
 
-const windowDefault = 100
+const windowMax = 100
 const dueMax = 50
 
 /**
@@ -16,7 +16,8 @@ const dueMax = 50
 export class GroupReader<Tx> implements QueueReader {
   readonly reader: string
   readonly version: number
-  readonly windowMax: number
+  readonly runningMax: number
+  readonly #windowMax: number
   readonly #parts: GroupReaderParts<Tx>
   readonly #subscriptions: ReadonlyMap<string, Subscription<Tx>>
   readonly #limiter: Limiter
@@ -30,10 +31,10 @@ export class GroupReader<Tx> implements QueueReader {
     this.#limiter = new Limiter(settings.concurrency)
     this.reader = settings.group
     this.version = settings.subscriptionVersion
-    this.windowMax = Math.max(
-      windowDefault,
-      ...subscriptions.map((subscription) => subscription.settings.batch ?? 0),
-    )
+    const batchMax = Math.max(1, ...subscriptions.map((subscription) => subscription.settings.batch ?? 1))
+    // Ordered groups and batches run one handler per queue; others start in order, up to their concurrency.
+    this.runningMax = settings.ordered || batchMax > 1 ? batchMax : settings.concurrency
+    this.#windowMax = Math.max(windowMax, batchMax)
   }
 
   async queues(): Promise<readonly QueueName[]> {
@@ -54,7 +55,7 @@ export class GroupReader<Tx> implements QueueReader {
       const due = await store.due(held.lease, this.#parts.ports.clock.now(), dueMax)
       await this.#deliverDue(subscription, held, suspects, due)
       if (held.draining.aborted) return
-      const window = await store.read(held.lease, held.position, this.windowMax)
+      const window = await store.read(held.lease, held.position, this.#windowMax)
       const running = window.findIndex((message) => message.disposition === 'running')
       if (running === 0) await suspects.runFirst(window[0]!)
       else if (window.length > 0)
@@ -99,18 +100,13 @@ export class GroupReader<Tx> implements QueueReader {
       if (settlement) settlements.push(settlement)
       else open.push(message)
     }
-    // Saves a transaction where the effect's own can move the cursor: nothing else of the window is left to settle.
-    const advanceTo = settlements.length === 0 ? end : undefined
-    const begun = await this.#deliverOpen(subscription, held, deliverer, open, advanceTo, settlements)
+    // First, so that after a crash only what was running is suspect: the next messages without a disposition (P17).
+    if (settlements.length > 0) await deliverer.settle(settlements)
+    const begun = await this.#deliverOpen(subscription, held, deliverer, open, end)
     this.#parts.ports.reached('consume.committed-not-advanced')
-    if (begun < open.length)
-      await deliverer.settle(
-        settlements.filter(({ message }) => message.position < open[begun]!.position),
-        open[begun]!.position - 1,
-      )
-    else if (settlements.length > 0) await deliverer.settle(settlements, end)
-    else if (!deliverer.hasAdvanced) await this.#parts.database.store.advance(held.lease, end)
-    held.position = begun < open.length ? open[begun]!.position - 1 : end
+    const passed = begun < open.length ? open[begun]!.position - 1 : end
+    if (!deliverer.hasAdvanced) await this.#parts.database.store.advance(held.lease, passed)
+    held.position = passed
   }
 
   /** Runs the handlers. Answers how many messages, from the first, were begun: a drain stops in between. */
@@ -119,8 +115,7 @@ export class GroupReader<Tx> implements QueueReader {
     held: HeldQueue,
     deliverer: Deliverer<Tx>,
     open: readonly ReadMessage[],
-    advanceTo: number | undefined,
-    settlements: Settlement[],
+    end: number,
   ): Promise<number> {
     const { batch, ordered } = subscription.settings
     const chunk = batch ?? 1
@@ -132,11 +127,12 @@ export class GroupReader<Tx> implements QueueReader {
       if (held.draining.aborted) return
       begun += messages.length
       const waiting = messages.filter((message) => deliverer.waits(message))
-      settlements.push(...waiting.map(heldBehind))
+      if (waiting.length > 0) await deliverer.settle(waiting.map(heldBehind))
       const free = waiting.length === 0 ? messages : messages.filter((message) => !deliverer.waits(message))
-      const last = isLast && settlements.length === 0 ? advanceTo : undefined
+      // Saves a transaction: with the last of the window the effect's own can move the cursor.
+      const advanceTo = isLast ? end : undefined
       await this.#parts.gate.together(() =>
-        deliverer.deliver({ messages: free, from: 'unclaimed', attempts: 0, advanceTo: last }),
+        deliverer.deliver({ messages: free, from: 'unclaimed', attempts: 0, advanceTo }),
       )
     }
     const isSequential = ordered || batch !== undefined

@@ -81,9 +81,10 @@ export class Suspects<Tx> {
   ): Promise<void> {
     await this.#parts.gate.alone(async (turn) => {
       const { store } = this.#parts.database
-      const crashes = await store.markRunning(this.#held.lease, suspect, turn.isAlone)
+      const { isAlone } = turn
+      const crashes = await store.markRunning(this.#held.lease, suspect, isAlone)
       if (crashes >= crashesMax) return this.#bury(suspect, attempts, crashes)
-      if (turn.isAlone) await this.#runBlamed(suspect.id, turn, run)
+      if (isAlone) await this.#runBlamed(suspect.id, turn, run)
       else await run()
     })
   }
@@ -96,6 +97,7 @@ export class Suspects<Tx> {
     // A handler that is aborted, because the time to stop is up, may ignore it and be left behind.
     lost.addEventListener('abort', excuse)
     turn.noLonger = excuse
+    if (!turn.isAlone || lost.aborted) await excuse()
     try {
       await run()
     } catch (error) {

@@ -25,7 +25,7 @@ export interface QueueReaders {
 export interface QueueReader {
   readonly reader: string
   readonly version: number
-  readonly windowMax: number
+  readonly runningMax: number
   /** The queues to share; asked at every heartbeat, because topics appear. */
   queues(): Promise<readonly QueueName[]>
   /** Serves one queue until `held.draining` or `held.lost` aborts. */

@@ -52,7 +52,7 @@ export interface Store<Tx> {
    * A queue is never held by two owners at once; each take-over raises the fence.
    */
   share(owner: OwnerId, readers: readonly ReaderMembership[], leaseMs: number): Promise<readonly Share[]>
-  /** Whether a heartbeat now would win a queue: something is free, lapsed, or the share has grown. A read. */
+  /** Whether a heartbeat now would tell news: a queue to win (free, lapsed, or a grown share), or some to hand over. A read. */
   hasOpening(owner: OwnerId, readers: readonly ReaderMembership[]): Promise<boolean>
   /** Gives leases back at once, so that others need not wait for them to lapse. Stale ones are ignored. */
   release(leases: readonly Lease[]): Promise<void>
@@ -122,11 +122,14 @@ export interface Store<Tx> {
 
   // ── dead letters, search ──────────────────────────────────────────────────────────────────────────────────────────────
   deadLetters(filter: DeadLetterFilter): Promise<readonly DeadLetter[]>
-  /** Makes dead letters due again at once, keeping their key's order (P21). Answers how many; audited. */
+  /** Makes dead letters due again at once, or held where an earlier one of their key is in the way (P21). Answers how many; audited. */
   redrive(selection: readonly DeadLetterKey[], by: AuditNote): Promise<number>
   /** Gives dead letters up on purpose and frees their followers. Answers how many; audited. */
   discardDead(selection: readonly DeadLetterKey[], by: AuditNote): Promise<number>
-  /** Messages by id, key, topic, group, state and time, newest first; each with its state in every group. Indexed. */
+  /**
+   * Messages by id, key, topic, group, state and time, newest first; each with its state in every group. Indexed: its cost does
+   * not grow with history or backlog. Where more fit than the limit, a state is answered with those that got there last.
+   */
   search(query: SearchQuery): Promise<readonly Found[]>
   /** Per group and queue: how far the cursor is behind the log's end. */
   lag(): Promise<readonly QueueLag[]>
@@ -186,8 +189,8 @@ export interface ReaderMembership {
   readonly reader: string
   readonly version: number
   readonly queues: readonly QueueName[]
-  /** How many messages the reader takes at a time: what a successor must suspect after a crash (P17). */
-  readonly windowMax: number
+  /** How many messages of a queue may be running at a time, in the order of the log: what a successor must suspect after a crash (P17). */
+  readonly runningMax: number
 }
 
 /** A right to read one queue for one reader, until it lapses. Immutable; a take-over makes a new one. */
@@ -215,7 +218,7 @@ export interface Share {
 
 export interface ReadMessage extends LoggedMessage {
   readonly disposition: DispositionState | null
-  /** Ordered groups: an earlier message of the key is retrying, held or dead. */
+  /** Ordered groups: an earlier message of the key, in this topic, is running alone, retrying, held or dead. */
   readonly blocked: boolean
 }
 

@@ -3,19 +3,14 @@ import { once } from 'node:events'
 import { chmodSync, cpSync, mkdirSync, openSync, readdirSync, writeFileSync, writeSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { DatabaseSync } from 'node:sqlite'
-import BetterSqlite3 from 'better-sqlite3'
-import Libsql from 'libsql'
 import { describe, test } from 'vitest'
 import type { DatabaseClaims, HandleSubject, OwnHandle } from '../conformance/database-bench.ts'
 import { databaseSuite } from '../conformance/database-suite.ts'
 import { type SqliteSubject, sqliteSubject } from '../conformance/sqlite-subject.ts'
-import type { Database, OpenDatabase } from '../core/database.ts'
+import type { OpenDatabase } from '../core/database.ts'
 import type { SqliteTx } from '../stores/sqlite/driver.ts'
 import { testPorts } from '../testing/ports.ts'
-import { betterSqlite3 } from './better-sqlite3.ts'
-import { libsql } from './libsql.ts'
-import { sqlite } from './sqlite.ts'
+import { type RawSqlite, type SqliteLibrary, sqliteLibraries } from '../testing/sqlite-libraries.fixture.ts'
 
 /** Starting processes takes long on a busy machine. */
 const timeoutMs = 30_000
@@ -59,43 +54,31 @@ const control = [
   "attach database ':memory:' as other",
 ]
 
-interface Library {
-  readonly name: string
-  readonly at: (path: string) => Database<SqliteTx, 'sync'>
-  /** The expression that a process of its own imports it by. */
-  readonly source: string
-  readonly raw: (path: string) => SqliteTx & { close(): unknown }
-}
-
-const libraries: readonly Library[] = [
-  { name: 'node:sqlite', at: sqlite, source: './sqlite.ts#sqlite', raw: (path) => new DatabaseSync(path) },
-  { name: 'libsql', at: libsql, source: './libsql.ts#libsql', raw: (path) => new Libsql(path) as never },
-  {
-    name: 'better-sqlite3',
-    at: betterSqlite3,
-    source: './better-sqlite3.ts#betterSqlite3',
-    raw: (path) => new BetterSqlite3(path).exec('pragma synchronous = full'),
-  },
-]
-
-describe.each(libraries)('the database over $name', (library) => {
-  for (const { name, run, skip } of databaseSuite(() => makeSubject(library), claims)) {
+describe.each(sqliteLibraries)('the database over $name', (library) => {
+  for (const { name, run, skip = library.skip } of databaseSuite(() => makeSubject(library), claims)) {
     const declare = skip === undefined ? test : test.skip
     declare(skip === undefined ? name : `${name} (${skip})`, run, timeoutMs)
   }
 })
 
-async function makeSubject(library: Library): Promise<HandleSubject<SqliteTx>> {
+async function makeSubject(library: SqliteLibrary): Promise<HandleSubject<SqliteTx>> {
   const ports = testPorts()
   const subject = await sqliteSubject({ at: library.at, ports, advance: (ms) => ports.clock.advance(ms) })
   const folder = dirname(subject.path)
   let files = 0
   return {
     ...subject,
-    own: () => own(library.raw(subject.path)),
+    own: () => {
+      const handle = library.raw(subject.path)
+      // better-sqlite3 is built to run WAL at NORMAL unless it is told otherwise.
+      handle.exec('pragma synchronous = full')
+      return own(handle)
+    },
     foreign: [
       { prepare() {}, exec() {} },
-      ...libraries.filter((other) => other !== library).map((other) => other.raw(':memory:')),
+      ...sqliteLibraries
+        .filter((other) => other !== library && other.skip === undefined)
+        .map((other) => other.raw(':memory:')),
     ],
     run: (tx, sql) => tx.exec(sql),
     control,
@@ -121,7 +104,7 @@ async function makeSubject(library: Library): Promise<HandleSubject<SqliteTx>> {
   }
 }
 
-function own(handle: SqliteTx & { close(): unknown }): OwnHandle<SqliteTx> {
+function own(handle: RawSqlite): OwnHandle<SqliteTx> {
   return {
     tx: handle,
     begin: () => handle.exec('begin immediate'),
@@ -131,7 +114,7 @@ function own(handle: SqliteTx & { close(): unknown }): OwnHandle<SqliteTx> {
   }
 }
 
-function unsafeHandle({ raw }: Library, path: string, what: string): OwnHandle<SqliteTx> {
+function unsafeHandle({ raw }: SqliteLibrary, path: string, what: string): OwnHandle<SqliteTx> {
   if (what.endsWith('in memory')) return own(raw(':memory:'))
   if (what.endsWith('without Waybill')) return own(raw(join(dirname(path), 'other.db')))
   const handle = raw(path)
@@ -139,7 +122,11 @@ function unsafeHandle({ raw }: Library, path: string, what: string): OwnHandle<S
   return own(handle)
 }
 
-function openRefused({ at, raw }: Library, { path, ports }: SqliteSubject<SqliteTx>, what: string): unknown {
+function openRefused(
+  { at, raw }: SqliteLibrary,
+  { path, ports }: SqliteSubject<SqliteTx>,
+  what: string,
+): unknown {
   const folder = join(dirname(path), 'refused')
   const file = join(folder, 'x.db')
   mkdirSync(folder)
@@ -152,7 +139,7 @@ function openRefused({ at, raw }: Library, { path, ports }: SqliteSubject<Sqlite
       writeFileSync(file, 'short')
       return open(file)
     case 'a damaged database':
-      raw(file).exec('create table damaged (a)')
+      createTable(raw(file))
       writeSync(openSync(file, 'r+'), Buffer.alloc(3_000, 0xff), 0, 3_000, 100)
       return open(file)
     case 'a file in a folder that does not exist':
@@ -173,6 +160,11 @@ function openRefused({ at, raw }: Library, { path, ports }: SqliteSubject<Sqlite
     default:
       return open('file:x.db?mode=memory')
   }
+}
+
+function createTable(handle: RawSqlite): void {
+  handle.exec('create table damaged (a)')
+  handle.close()
 }
 
 /** With its WAL: libsql leaves the last commits there. */
@@ -198,16 +190,15 @@ const rounds = 4
 
 /** Starts the processes first, so that each round they open a new file at nearly the same moment. */
 async function openInProcesses(
-  library: Library,
+  library: SqliteLibrary,
   folder: string,
   count: number,
 ): Promise<readonly OpenDatabase<SqliteTx>['schema'][]> {
-  const [module, name] = library.source.split('#') as [string, string]
-  const url = (path: string) => JSON.stringify(new URL(path, import.meta.url).href)
+  const [module, name] = library.source
   const script = `
     import { createInterface } from 'node:readline'
-    import { ${name} as at } from ${url(module)}
-    import { systemPorts } from ${url('../system.ts')}
+    import { ${name} as at } from ${JSON.stringify(module)}
+    import { systemPorts } from ${JSON.stringify(new URL('../system.ts', import.meta.url).href)}
     console.log('ready')
     for await (const path of createInterface({ input: process.stdin })) {
       const database = at(path).open(systemPorts, { service: 'order', migrate: 'auto' })

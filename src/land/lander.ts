@@ -24,6 +24,8 @@ export class Lander {
   readonly #parts: LanderParts
   readonly #stopping = new AbortController()
   #running: Promise<void> = Promise.resolve()
+  /** Since something landed last. */
+  #failures = 0
 
   constructor(parts: LanderParts) {
     this.#parts = parts
@@ -40,7 +42,7 @@ export class Lander {
 
   async #receive(): Promise<void> {
     const { transport, ports, transportName } = this.#parts
-    for (let failures = 0; !this.#stopping.signal.aborted; failures++) {
+    while (!this.#stopping.signal.aborted) {
       try {
         await transport.receive((batch) => this.#land(batch), this.#stopping.signal)
         if (this.#stopping.signal.aborted) return
@@ -50,7 +52,7 @@ export class Lander {
           { err: error, transport: transportName },
           `receiving failed and is tried again: ${reasonOf(error)}`,
         )
-        await this.#pause(failures)
+        await this.#pause(this.#failures++)
       }
     }
   }
@@ -63,6 +65,7 @@ export class Lander {
     ports.telemetry.count('landed', { transport: transportName }, fresh)
     ports.telemetry.count('suppressed', { transport: transportName }, answers.length - fresh)
     if (fresh > 0) landed()
+    this.#failures = 0
     ports.reached('land.landed-not-acknowledged')
   }
 

@@ -62,7 +62,7 @@ async function pass(ms: number): Promise<void> {
 class Spy implements QueueReader {
   reader = '@spy'
   version = 0
-  readonly windowMax = 100
+  readonly runningMax = 100
   wanted: readonly QueueName[] = queuesOf()
   readonly serving = new Set<string>()
   served = 0
@@ -247,6 +247,21 @@ describe('stopping', () => {
     finish()
   })
 
+  test('what ends only because it was aborted is not handed over either, but lapses', async () => {
+    const slow = new Spy()
+    slow.work = (held) => aborted(held.lost)
+    const first = await started(slow)
+    const stopping = first.readers.stop(1_000)
+    await pass(1_100)
+    await stopping
+    expect(first.faults.calls('release')).toBe(0)
+    const second = await started()
+    await pass(leaseMs - 2_000)
+    expect(counts(first, second)).toEqual([0, 0])
+    await pass(2_000 + heartbeatMs)
+    expect(counts(second)).toEqual([4])
+  })
+
   test('leaves no timer behind, and is not woken by anything any more', async () => {
     const one = await started()
     const stopping = one.readers.stop(5_000)
@@ -295,6 +310,7 @@ describe('failing', () => {
     const repair = one.faults.breakDown('share')
     await pass(heartbeatMs)
     expect(counts(one)).toEqual([0])
+    expect(one.faults.calls('release')).toBe(0)
     repair()
     await pass(heartbeatMs)
     expect(counts(one)).toEqual([4])

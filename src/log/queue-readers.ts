@@ -31,6 +31,8 @@ class SharedQueues implements QueueReaders {
   readonly #leaseMs: number
   readonly #readers: QueueReader[] = []
   readonly #served = new Map<string, ServedQueue>()
+  /** Held queues that could not be served yet: the next heartbeat is too long to wait for. */
+  readonly #unserved = new Set<string>()
   readonly #wakeUps: WakeUps
   #cancelHeartbeat: (() => void) | undefined
   #cancelOpeningCheck: (() => void) | undefined
@@ -115,7 +117,7 @@ class SharedQueues implements QueueReaders {
     return Promise.all(
       this.#readers.map(async (reader) => ({
         reader: reader.reader,
-        windowMax: reader.windowMax,
+        runningMax: reader.runningMax,
         // Who is of an older version keeps what it holds, takes nothing, and is not counted (P26): just what leaving means.
         ...(this.#stopping
           ? { version: leavingVersion, queues: [] }
@@ -163,7 +165,12 @@ class SharedQueues implements QueueReaders {
     }
     const reader = this.#readers.find((candidate) => candidate.reader === name)!
     if (this.#stopping) return
-    for (const [key, lease] of held) if (!this.#served.has(key)) this.#serve(key, reader, lease)
+    for (const [key, lease] of held) {
+      const former = this.#served.get(key)
+      if (!former) this.#serve(key, reader, lease)
+      // Ours, but whoever served it before is not done yet.
+      else if (former.lost.aborted) this.#unserved.add(key)
+    }
     const leaving = [...held.keys()]
       .map((key) => this.#served.get(key)!)
       .toSorted((a, b) => Number(b.isLeaving) - Number(a.isLeaving))
@@ -186,7 +193,9 @@ class SharedQueues implements QueueReaders {
       }
       this.#served.delete(key)
       if (end.kind === 'fenced') this.#ports.telemetry.count('lease_lost', { reader: lease.reader }, 1)
-      if (!this.#stopping) this.poke()
+      if (this.#stopping) return
+      if (this.#unserved.delete(key)) void this.#beat()
+      else this.poke()
     })
   }
 }

@@ -30,7 +30,7 @@ function run(serve: (held: HeldQueue) => Promise<void>): ServedQueue {
     suspectDueBefore: 0,
     start: 0,
   } as Lease
-  const reader: QueueReader = { reader: 'coupon', version: 1, windowMax: 100, queues: async () => [], serve }
+  const reader: QueueReader = { reader: 'coupon', version: 1, runningMax: 100, queues: async () => [], serve }
   const queue = new ServedQueue(lease, reader, new WakeUps(ports.clock), ports)
   queue.run(async (how) => {
     end = how
@@ -147,7 +147,6 @@ describe('a reader that fails', () => {
 
   test('something that is no Error is told all the same', async () => {
     const queue = run(async () => {
-      // eslint-disable-next-line no-throw-literal -- user code may throw anything
       throw 'a string'
     })
     await settle()

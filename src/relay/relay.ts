@@ -24,7 +24,7 @@ export interface RelayParts {
 export class Relay implements QueueReader {
   readonly reader = relayReader
   readonly version = 0
-  readonly windowMax = windowMax
+  readonly runningMax = windowMax
   readonly #parts: RelayParts
   #topics: readonly TopicDeclaration[] = []
 
@@ -49,10 +49,12 @@ export class Relay implements QueueReader {
     for (; !held.draining.aborted; await held.breathe()) {
       const mark = held.mark()
       const redriven = await store.due(held.lease, ports.clock.now(), dueMax)
-      if (redriven.length > 0) await this.#sendRedriven(held, redriven)
+      const unanswered = redriven.length > 0 ? await this.#sendRedriven(held, redriven) : undefined
       const window = await store.read(held.lease, held.position, windowMax)
       if (window.length > 0) await this.#sendWindow(held, window)
-      else if (redriven.length === 0) await held.idle(mark, await store.nextDue(held.lease))
+      // Only now: one that is never answered must not hold up those that were not sent yet.
+      if (unanswered) throw unanswered
+      if (window.length === 0 && redriven.length === 0) await held.idle(mark, await store.nextDue(held.lease))
     }
   }
 
@@ -91,7 +93,7 @@ export class Relay implements QueueReader {
       )
   }
 
-  async #sendRedriven(held: HeldQueue, redriven: readonly LoggedMessage[]): Promise<void> {
+  async #sendRedriven(held: HeldQueue, redriven: readonly LoggedMessage[]): Promise<Error | undefined> {
     const outcomes = await this.#send(held, redriven)
     const settlements = redriven.flatMap((message, i): Settlement[] => {
       const outcome = outcomes[i]!
@@ -102,7 +104,7 @@ export class Relay implements QueueReader {
     })
     await this.#settleRefused(held, settlements)
     const unknown = outcomes.find((outcome) => outcome.outcome === 'unknown')
-    if (unknown) throw new Error(`the transport left redriven messages unanswered: ${unknown.because}`)
+    return unknown && new Error(`the transport left redriven messages unanswered: ${unknown.because}`)
   }
 
   async #settleRefused(held: HeldQueue, settlements: readonly Settlement[]): Promise<void> {

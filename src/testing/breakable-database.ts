@@ -12,6 +12,8 @@ export type StoreMethod = {
 export interface Breakable {
   /** These calls fail before they take effect, until the answer is called. All calls, if none is named. */
   breakDown(...methods: readonly StoreMethod[]): () => void
+  /** The next call fails before it takes effect; those after it do not. */
+  failNext(method: StoreMethod): void
   /** The next call takes effect, but its answer gets lost. */
   swallowAnswer(method: StoreMethod): void
   /** How often a method was called, failures included. */
@@ -39,6 +41,7 @@ export function breakable<Tx, Mode extends 'sync' | 'async'>(
       })
     },
     breakDown: (...methods) => faults.breakDown(methods),
+    failNext: (method) => void faults.failing.add(method),
     swallowAnswer: (method) => void faults.swallowed.add(method),
     calls: (method) => faults.calls.get(method) ?? 0,
   }
@@ -55,6 +58,7 @@ const immediate = new Set<string | symbol>([
 ])
 
 class Faults {
+  readonly failing = new Set<string>()
   readonly swallowed = new Set<string>()
   readonly calls = new Map<string, number>()
   readonly #broken = new Set<readonly string[]>()
@@ -79,6 +83,7 @@ class Faults {
     this.calls.set(name, (this.calls.get(name) ?? 0) + 1)
     for (const broken of this.#broken)
       if (broken.length === 0 || broken.includes(name)) throw lost(`${name} did not reach the database`)
+    if (this.failing.delete(name)) throw lost(`${name} did not reach the database`)
     const answer = await method(...args)
     if (this.swallowed.delete(name)) throw lost(`the answer to ${name} got lost`)
     return answer

@@ -93,9 +93,9 @@ export class RelayBench {
 
   /** The leases of all queues, for a new owner. */
   async leases(): Promise<readonly Lease[]> {
-    const { version, windowMax } = this.relay
+    const { version, runningMax } = this.relay
     const queues = await this.relay.queues()
-    const membership = { reader: relayReader, version, windowMax, queues }
+    const membership = { reader: relayReader, version, runningMax, queues }
     const [share] = await this.store.share(this.ports.ids.owner(), [membership], leaseMs)
     return share!.leases
   }

@@ -257,7 +257,7 @@ export const leases: readonly StorePromise[] = [
         reader: '@relay',
         version: 1,
         queues: queuesOf([wide]),
-        windowMax: 100,
+        runningMax: 100,
       }
       const [share] = await t.store.share(owner, [relay], leaseMs)
       assert.equal(share!.leases.length, 8)
@@ -289,6 +289,17 @@ export const leases: readonly StorePromise[] = [
       await t.share(second, 'coupon')
       await t.advance(leaseMs + 1)
       assert.equal(await t.store.hasOpening(second, [membership()]), true)
+    },
+  },
+  {
+    name: 'hasOpening: that there are queues to hand over is news as well',
+    async run(t) {
+      await wideGroup(t)
+      const [old, young] = [t.owner(), t.owner()]
+      await t.share(old, 'coupon')
+      assert.equal(await t.store.hasOpening(old, [membership()]), false)
+      await t.share(young, 'coupon')
+      assert.equal(await t.store.hasOpening(old, [membership()]), true)
     },
   },
   {
@@ -346,7 +357,7 @@ export const leases: readonly StorePromise[] = [
 ]
 
 function membership(): ReaderMembership {
-  return { reader: 'coupon', version: 1, queues: queuesOf([wide]), windowMax: 100 }
+  return { reader: 'coupon', version: 1, queues: queuesOf([wide]), runningMax: 100 }
 }
 
 async function wideGroup(t: StoreBench): Promise<void> {

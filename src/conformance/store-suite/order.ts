@@ -135,6 +135,24 @@ export const order: readonly StorePromise[] = [
     },
   },
   {
+    name: 'P21: what is settled together counts in the order of the log, however it is given',
+    async run(t) {
+      const { lease, messages } = await ordered(t, ['u1', 'u1', 'u1'])
+      const [head, second, third] = messages
+      const held = { state: 'held', attempts: 0 } as const
+      await t.store.settle(
+        lease,
+        [
+          { message: third!, ...held },
+          { message: second!, ...held },
+          { message: head!, state: 'retrying', attempts: 1, dueAt: t.now },
+        ],
+        third!.position,
+      )
+      assert.deepEqual(await t.statesOf(lease, idsOf(messages)), ['retrying', 'held', 'held'])
+    },
+  },
+  {
     name: 'P21: a message that is to be held when nothing is left to wait for is due at once',
     async run(t) {
       const { lease, messages } = await ordered(t, ['u1', 'u1'])

@@ -21,7 +21,7 @@ export const suspects: readonly StorePromise[] = [
     name: 'P17: after an unclean lapse the window after the cursor is suspect, and no more',
     missing: needsTimeTravel,
     async run(t) {
-      const lease = await t.groupWithLease('coupon', { windowMax: 2 })
+      const lease = await t.groupWithLease('coupon', { runningMax: 2 })
       await t.publishMany(5)
       const messages = await t.read(lease)
       await t.store.advance(lease, messages[0]!.position)
@@ -35,7 +35,7 @@ export const suspects: readonly StorePromise[] = [
     missing: needsTimeTravel,
     async run(t) {
       await t.topic({ name: 'order.other', queues: 1 })
-      const lease = await t.groupWithLease('coupon', { windowMax: 2 })
+      const lease = await t.groupWithLease('coupon', { runningMax: 2 })
       for (let i = 0; i < 3; i++) await t.publish({}, { topic: 'order.other' }, { topic: 'order.other' })
       const messages = await t.read(lease)
       assert.equal(messages.length, 3)
@@ -75,7 +75,7 @@ export const suspects: readonly StorePromise[] = [
     name: 'P17: a lapse while suspects are worked through keeps the rest of them suspect',
     missing: needsTimeTravel,
     async run(t) {
-      const lease = await t.groupWithLease('coupon', { windowMax: 4 })
+      const lease = await t.groupWithLease('coupon', { runningMax: 4 })
       await t.publishMany(6)
       const messages = await t.read(lease)
       const second = await successorOf(t, lease)

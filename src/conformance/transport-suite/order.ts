@@ -142,6 +142,11 @@ export const order: readonly TransportPromise[] = [
     missing: needsAll(needs('keepsOrder'), needs('ordersRetries'), needsFault('cutOff')),
     run: (t) => sendAgainAfter(t, () => t.fault('cutOff')()),
   },
+  {
+    name: 'P20: order holds when a send breaks off in the middle and is sent again from there',
+    missing: needsAll(needs('keepsOrder'), needs('ordersRetries'), needsFault('breakOff')),
+    run: (t) => sendAgainAfter(t, () => t.fault('breakOff')()),
+  },
 ]
 
 /** As the relay does: what is not answered as sent is sent again, from the first such message on, before anything later. */

@@ -191,10 +191,10 @@ export const sending: readonly TransportPromise[] = [
     async run(t) {
       const topic = t.topic()
       const coupon = t.service()
+      await coupon.start({ topics: [topic] })
       const messages = t.drafts(topic, 5)
       await t.send(messages, await t.open(t.name('order')))
       await t.send(messages, await t.open(t.name('order')))
-      await coupon.start({ topics: [topic] })
       await t.untilLanded(coupon, idsOf(messages))
       for (const message of messages) assertSame(coupon, message)
     },

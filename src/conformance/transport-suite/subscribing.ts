@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
-import { type WaybillError, isWaybillError } from '../../core/errors.ts'
 import type { TransportClaims } from '../transport-subject.ts'
 import { turn } from '../played-service.ts'
+import { rejectsWith } from '../store-bench.ts'
 import { type TransportBench, type TransportPromise, idsOf, needs } from '../transport-bench.ts'
 
 /** P26: what a service wants is declared before anything is received; where it starts counts once. */
@@ -76,10 +76,9 @@ export const subscribing: readonly TransportPromise[] = [
       const topic = t.topic('order.paid', 2)
       const before = await t.send(t.drafts(topic, 7))
       const coupon = t.service()
-      const error = await refusal(
+      const error = await rejectsWith('group.start-position-needed', () =>
         coupon.connect({ topics: [topic], from: undefined, groups: ['red-packet'] }),
       )
-      assert.equal(error.code, 'group.start-position-needed')
       assert.equal(error.facts['older'], 7)
       assert.match(error.message, /\b7\b/)
       assert.match(error.message, /red-packet/)
@@ -132,15 +131,16 @@ export const subscribing: readonly TransportPromise[] = [
   {
     name: 'P26: the same group on another database is refused: group.other-database; its own database may come again',
     missing: ({ registersGroups }: TransportClaims) =>
-      registersGroups ? undefined : 'does not know which database consumes a group',
+      registersGroups ? undefined : 'to know which database consumes a group',
     async run(t) {
       const topic = t.topic()
       const groups = [t.name('red-packet')]
       const coupon = t.service()
       await coupon.start({ topics: [topic], groups })
       const impostor = t.service('impostor')
-      const error = await refusal(impostor.connect({ topics: [topic], from: 'oldest', groups }))
-      assert.equal(error.code, 'group.other-database')
+      const error = await rejectsWith('group.other-database', () =>
+        impostor.connect({ topics: [topic], from: 'oldest', groups }),
+      )
       assert.match(error.message, new RegExp(groups[0]!.replaceAll('.', '\\.')))
       await coupon.start({ topics: [topic], groups })
       await impostor.start({ topics: [topic], groups: [t.name('red-packet')] })
@@ -236,16 +236,25 @@ export const subscribing: readonly TransportPromise[] = [
       await t.untilLanded(coupon, ids)
     },
   },
+  {
+    name: 'an instance is brought only topics that it asked for, also where other instances of its service want more',
+    async run(t) {
+      const [paid, shipped] = [t.topic('order.paid', 4), t.topic('order.shipped', 4)]
+      const coupon = t.service()
+      const brought = new Set<string>()
+      await coupon.start({ topics: [paid] }, (batch, record) => {
+        for (const { topic } of batch.messages) brought.add(topic)
+        record()
+      })
+      await coupon.start({ topics: [paid, shipped] })
+      const ids: string[] = []
+      for (let round = 0; round < 5; round++)
+        ids.push(...(await t.send(t.drafts(paid, 16))), ...(await t.send(t.drafts(shipped, 16))))
+      await t.untilLanded(coupon, ids)
+      assert.ok(!brought.has(shipped.name))
+    },
+  },
 ]
-
-async function refusal(work: Promise<unknown>): Promise<WaybillError> {
-  const error = await work.then(
-    () => undefined,
-    (thrown: unknown) => thrown,
-  )
-  assert.ok(isWaybillError(error), `a coded error, not ${String(error)}`)
-  return error
-}
 
 /** The carrier's clock may count in whole milliseconds: a moment that is later than everything before. */
 async function nextMoment(t: TransportBench): Promise<Date> {

@@ -107,7 +107,9 @@ export function settle(
   now: number,
 ): void {
   assertFence(connection, lease)
-  for (const settlement of settlements) settleOne(connection, lease.reader, settlement, order, now)
+  // In the order of the log: whether a message is to be held depends on what became of those before it.
+  const inOrder = settlements.toSorted((a, b) => a.message.position - b.message.position)
+  for (const settlement of inOrder) settleOne(connection, lease.reader, settlement, order, now)
 }
 
 const upsert = `insert into waybill_dispositions

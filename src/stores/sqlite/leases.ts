@@ -124,32 +124,38 @@ function takeOver(
 ): void {
   for (const row of takeable(connection, reader, now, count)) {
     const name = [reader.reader, row['topic'] as string, row['queue'] as number] as const
-    if (row['owner'] !== null) suspectWindow(connection, name, row['window_max'] as number, now)
+    if (row['owner'] !== null) suspectRunning(connection, name, row['running_max'] as number, now)
     connection.run(
-      'update waybill_leases set owner = ?, fence = fence + 1, expires_at = ?, window_max = ? where reader = ? and topic = ? and queue = ?',
+      'update waybill_leases set owner = ?, fence = fence + 1, expires_at = ?, running_max = ? where reader = ? and topic = ? and queue = ?',
       owner,
       expiresAt,
-      reader.windowMax,
+      reader.runningMax,
       ...name,
     )
   }
 }
 
-/** The lapsed owner may have died of any message of its window: the next owner runs those alone (P17). */
-function suspectWindow(
+/**
+ * The lapsed owner may have died of any message that it was running: of those without a disposition the next ones, since handlers
+ * begin in order. The next owner runs them alone (P17).
+ */
+function suspectRunning(
   connection: SqliteConnection,
   name: readonly [string, string, number],
-  windowMax: number,
+  runningMax: number,
   now: number,
 ): void {
-  const [, topic, queue] = name
+  const [reader, topic, queue] = name
   const end = connection.all(
-    `select max(pos) as pos from (select pos from waybill_messages where topic = ? and queue = ?
-       and pos > (select pos from waybill_cursors where reader = ? and topic = ? and queue = ?) order by pos limit ?)`,
+    `select max(pos) as pos from (select m.pos from waybill_messages m where m.topic = ? and m.queue = ?
+       and m.pos > (select pos from waybill_cursors where reader = ? and topic = ? and queue = ?)
+       and not exists (select 1 from waybill_dispositions d where d.grp = ? and d.message_id = m.id and d.state <> 'running')
+       order by m.pos limit ?)`,
     topic,
     queue,
     ...name,
-    windowMax,
+    reader,
+    runningMax,
   )[0]!['pos']
   connection.run(
     'update waybill_cursors set suspect_through = max(suspect_through, ?), suspect_due_before = ? where reader = ? and topic = ? and queue = ?',
@@ -168,7 +174,7 @@ function takeable(
   const wanted = new Set(reader.queues.map(nameOf))
   return connection
     .all(
-      'select topic, queue, owner, window_max from waybill_leases where reader = ? and (owner is null or expires_at <= ?) order by topic, queue',
+      'select topic, queue, owner, running_max from waybill_leases where reader = ? and (owner is null or expires_at <= ?) order by topic, queue',
       reader.reader,
       now,
     )

@@ -24,7 +24,7 @@ export interface Purge {
  * Drops what is older than `before` and settled: messages that every reader of their queue has passed, receipts of dropped messages,
  * and the records about them. Exceptions and their copies stay. A topic without readers keeps everything.
  */
-export async function purge(purge: Purge): Promise<number> {
+export async function purgePortion(purge: Purge): Promise<number> {
   const dropped = await purgeMessages(purge)
   if (dropped > 0) return dropped
   await purgeReceipts(purge)

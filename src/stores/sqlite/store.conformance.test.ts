@@ -2,10 +2,8 @@ import { describe, test } from 'vitest'
 import { sqliteSubject } from '../../conformance/sqlite-subject.ts'
 import type { StoreClaims } from '../../conformance/store-bench.ts'
 import { storeSuite } from '../../conformance/store-suite.ts'
-import { betterSqlite3 } from '../../databases/better-sqlite3.ts'
-import { libsql } from '../../databases/libsql.ts'
-import { sqlite } from '../../databases/sqlite.ts'
 import { testPorts } from '../../testing/ports.ts'
+import { sqliteLibraries } from '../../testing/sqlite-libraries.fixture.ts'
 
 /** A busy machine takes its time. */
 const timeoutMs = 30_000
@@ -15,16 +13,12 @@ const claims: StoreClaims = {
   timeTravel: true,
 }
 
-describe.each([
-  { name: 'node:sqlite', at: sqlite },
-  { name: 'libsql', at: libsql },
-  { name: 'better-sqlite3', at: betterSqlite3 },
-])('the store over $name', ({ at }) => {
+describe.each(sqliteLibraries)('the store over $name', ({ at, skip: missing }) => {
   const make = () => {
     const ports = testPorts()
     return sqliteSubject({ at, ports, advance: (ms) => ports.clock.advance(ms) })
   }
-  for (const { name, run, skip } of storeSuite(make, claims)) {
+  for (const { name, run, skip = missing } of storeSuite(make, claims)) {
     const declare = skip === undefined ? test : test.skip
     declare(skip === undefined ? name : `${name} (${skip})`, run, timeoutMs)
   }

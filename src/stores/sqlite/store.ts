@@ -20,7 +20,7 @@ import * as leases from './leases.ts'
 import * as log from './log.ts'
 import { meta } from './migrate.ts'
 import { append } from './publishing.ts'
-import { purge } from './purge.ts'
+import { purgePortion } from './purge.ts'
 import { search } from './search.ts'
 import { Topics } from './topics.ts'
 import type { Transactions } from './transactions.ts'
@@ -95,11 +95,11 @@ export class SqliteStore implements contract.Store<SqliteTx> {
   }
 
   async countOlder(reader: string, topics: readonly string[]): Promise<number> {
-    return countOlder(this.#parts.reader, reader, topics)
+    return this.#read((connection) => countOlder(connection, reader, topics))
   }
 
   async topics(): Promise<readonly contract.TopicDeclaration[]> {
-    return this.#topics.list()
+    return this.#read(() => this.#topics.list())
   }
 
   share(
@@ -111,7 +111,7 @@ export class SqliteStore implements contract.Store<SqliteTx> {
   }
 
   async hasOpening(owner: OwnerId, readers: readonly contract.ReaderMembership[]): Promise<boolean> {
-    return leases.hasOpening(this.#parts.reader, owner, readers, this.#now())
+    return this.#read((reader) => leases.hasOpening(reader, owner, readers, this.#now()))
   }
 
   release(held: readonly contract.Lease[]): Promise<void> {
@@ -123,11 +123,11 @@ export class SqliteStore implements contract.Store<SqliteTx> {
   }
 
   async read(lease: contract.Lease, after: number, limit: number): Promise<readonly contract.ReadMessage[]> {
-    return log.read(this.#parts.reader, lease, after, limit, this.#orderOf(lease.reader))
+    return this.#read((reader) => log.read(reader, lease, after, limit, this.#orderOf(lease.reader)))
   }
 
   async peek(lease: contract.Lease, after: number): Promise<{ position: number; id: MessageId } | undefined> {
-    return log.peek(this.#parts.reader, lease, after)
+    return this.#read((reader) => log.peek(reader, lease, after))
   }
 
   advance(lease: contract.Lease, position: number, relayed?: contract.RelayedBatch): Promise<void> {
@@ -178,15 +178,15 @@ export class SqliteStore implements contract.Store<SqliteTx> {
     lease: contract.Lease,
     ids: readonly MessageId[],
   ): ReturnType<contract.Store<SqliteTx>['dispositions']> {
-    return dispositions.dispositions(this.#parts.reader, lease.reader, ids)
+    return this.#read((reader) => dispositions.dispositions(reader, lease.reader, ids))
   }
 
   async due(lease: contract.Lease, now: number, limit: number): Promise<readonly contract.DueMessage[]> {
-    return dispositions.due(this.#parts.reader, lease, now, limit)
+    return this.#read((reader) => dispositions.due(reader, lease, now, limit))
   }
 
   async nextDue(lease: contract.Lease): Promise<number | undefined> {
-    return dispositions.nextDue(this.#parts.reader, lease)
+    return this.#read((reader) => dispositions.nextDue(reader, lease))
   }
 
   markRunning(
@@ -213,11 +213,11 @@ export class SqliteStore implements contract.Store<SqliteTx> {
   }
 
   async landedUpTo(source: string, topic: string, queue: number): Promise<number | undefined> {
-    return landedUpTo(this.#parts.reader, source, topic, queue)
+    return this.#read((reader) => landedUpTo(reader, source, topic, queue))
   }
 
   async deadLetters(filter: contract.DeadLetterFilter): Promise<readonly contract.DeadLetter[]> {
-    return listDeadLetters(this.#parts.reader, filter)
+    return this.#read((reader) => listDeadLetters(reader, filter))
   }
 
   redrive(selection: readonly contract.DeadLetterKey[], by: contract.AuditNote): Promise<number> {
@@ -229,11 +229,11 @@ export class SqliteStore implements contract.Store<SqliteTx> {
   }
 
   async search(query: contract.SearchQuery): Promise<readonly contract.Found[]> {
-    return search(this.#parts.reader, query)
+    return this.#read((reader) => search(reader, query))
   }
 
   async lag(): Promise<readonly contract.QueueLag[]> {
-    return log.lag(this.#parts.reader)
+    return this.#read((reader) => log.lag(reader))
   }
 
   async epoch(): Promise<string> {
@@ -243,11 +243,19 @@ export class SqliteStore implements contract.Store<SqliteTx> {
   purge(before: number): Promise<number> {
     const { reader, ports } = this.#parts
     const breathe = (): Promise<void> => new Promise((turn) => void ports.clock.afterTurn(turn))
-    return purge({ reader, before, write: (work) => this.#write(work), breathe })
+    return purgePortion({ reader, before, write: (work) => this.#write(work), breathe })
   }
 
   watch(changed: () => void): () => void {
     return this.#parts.watch(changed)
+  }
+
+  #read<R>(work: (reader: SqliteConnection) => R): R {
+    try {
+      return work(this.#parts.reader)
+    } catch (error) {
+      throw this.#parts.coded(error)
+    }
   }
 
   #write<R>(work: (connection: SqliteConnection) => R): Promise<R> {

@@ -16,7 +16,7 @@ export interface LandingReaderParts {
 export class LandingReader implements QueueReader {
   readonly reader: string
   readonly version = 0
-  readonly windowMax = windowMax
+  readonly runningMax = windowMax
   readonly #parts: LandingReaderParts
 
   constructor(parts: LandingReaderParts) {

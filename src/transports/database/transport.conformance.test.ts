@@ -17,10 +17,10 @@ import { databaseTransport } from './index.ts'
 const claims: TransportClaims = {
   can: { keepsOrder: true, ordersRetries: true, durable: true, rewinds: true },
   registersGroups: true,
-  faults: ['refusable', 'cutOff', 'swallowAnswer'],
+  faults: ['refusable', 'cutOff', 'breakOff', 'swallowAnswer'],
   patienceMs: 8_000,
 }
-const timeout = 30_000
+const timeoutMs = 30_000
 const retentionMs = 86_400_000
 
 /** The real clock: two connections on one file wake each other through the file system. */
@@ -38,12 +38,13 @@ function subject(): TransportSubject {
       service,
       leaseMs: 1_000,
       logReading: logReading(ports),
-      upkeep: () => () => {},
+      upkeep: (store) => startUpkeep(store, ports, retentionMs),
     }),
     pendingTimers: () => clock.pending,
     faults: {
       refusable: (message) => sentWithAnotherBody(message),
       cutOff: () => database.breakDown('land'),
+      breakOff: () => database.failNext('land'),
       swallowAnswer: () => database.swallowAnswer('land'),
     },
     dispose: async () => folder.remove(),
@@ -61,7 +62,7 @@ function subject(): TransportSubject {
 
 describe('the database transport', () => {
   for (const { name, run, skip } of transportSuite(subject, claims)) {
-    if (skip === undefined) test(name, { timeout }, run)
-    else test.skip(`${name} (${skip})`, run)
+    const declare = skip === undefined ? test : test.skip
+    declare(skip === undefined ? name : `${name} (${skip})`, run, timeoutMs)
   }
 })

@@ -76,7 +76,7 @@ create table waybill_leases (
   owner text,
   fence integer not null default 0,
   expires_at integer not null default 0,
-  window_max integer not null default 1,
+  running_max integer not null default 1,
   primary key (reader, topic, queue)
 ) without rowid;
 

@@ -1,4 +1,4 @@
-import { setTimeout as wait } from 'node:timers/promises'
+import { systemClock } from '../system.ts'
 
 const lookEveryMs = 5
 const withinMsDefault = 10_000
@@ -13,11 +13,11 @@ export async function until<R>(
   condition: () => R | Promise<R>,
   withinMs: number = withinMsDefault,
 ): Promise<NonNullable<R>> {
-  const deadline = performance.now() + withinMs
+  const deadline = systemClock.monotonic() + withinMs
   for (;;) {
     const answer = await condition()
     if (answer) return answer
-    if (performance.now() > deadline) throw new Error(`waited ${withinMs} ms in vain until ${what}`)
-    await wait(lookEveryMs)
+    if (systemClock.monotonic() > deadline) throw new Error(`waited ${withinMs} ms in vain until ${what}`)
+    await new Promise<void>((resolve) => systemClock.after(lookEveryMs, resolve))
   }
 }

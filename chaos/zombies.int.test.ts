@@ -58,11 +58,11 @@ describe.concurrent('P16: a process that was paused for longer than its lease wa
   ]
 
   test.for(outsideTransactions)('at $point of $who', async ({ point, who, passage }, context) => {
-    const { stage, zombie, goOn } = await scene(context, point, who, passage)
+    const { stage, zombie, expectAllOnce } = await scene(context, point, who, passage)
     // What it had placed or held when it stood still goes its way without it.
     await stage.drained(['coupon'])
     zombie.goOn()
-    await goOn()
+    await expectAllOnce()
   })
 
   /** Where it holds the lock of the database nobody can take over; when it goes on, its fence still holds. */
@@ -75,18 +75,18 @@ describe.concurrent('P16: a process that was paused for longer than its lease wa
   test.for(insideTransactions)(
     'at $point of $who, in an open transaction',
     async ({ point, who }, context) => {
-      const { stage, zombie, goOn } = await scene(context, point, who, 3)
+      const { stage, zombie, expectAllOnce } = await scene(context, point, who, 3)
       const latest = 'select max(expires_at) from waybill_leases where owner is not null'
       await until('its leases are long lapsed', () => Date.now() > stage.number(who, latest) + 500)
       zombie.goOn()
-      await goOn()
+      await expectAllOnce()
     },
   )
 })
 
 /**
  * Sixty orders, or so many at once that they are sent in part. The victim stands still at the point, and another of its kind is
- * started. `goOn` is what follows its awakening: thirty orders more, and everything once.
+ * started. `expectAllOnce` is what follows its awakening: thirty orders more, and everything once.
  */
 async function scene(context: TestContext, point: CrashPoint, who: 'order' | 'coupon', passage: number) {
   const isBulk = point === 'relay.partly-sent'
@@ -101,7 +101,7 @@ async function scene(context: TestContext, point: CrashPoint, who: 'order' | 'co
   const successor = who === 'order' ? stage.order() : stage.consumer('coupon', groups)
   const other = who === 'order' ? stage.consumer('coupon', groups) : placer
 
-  const goOn = async (): Promise<void> => {
+  const expectAllOnce = async (): Promise<void> => {
     await placer.says('placed')
     const second = who === 'order' ? successor : placer
     second.tell({ type: 'place', request: 1, orders: orders(count + 1, count + 30, like) })
@@ -114,5 +114,5 @@ async function scene(context: TestContext, point: CrashPoint, who: 'order' | 'co
         ...allOnce(count + 30, ordered),
       })
   }
-  return { stage, zombie, goOn }
+  return { stage, zombie, expectAllOnce }
 }

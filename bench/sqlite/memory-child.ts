@@ -10,7 +10,7 @@ const everyMs = 20
 
 await answerParent(async (task: MemoryTask): Promise<MemoryUse> => {
   const startMiB = rssMiB()
-  let startedMs = nowMs()
+  const startedMs = nowMs()
   let sampledMs = 0
   let peakMiB = startMiB
   let samples = 0

@@ -46,7 +46,12 @@ export function order(number: number, bytes: number): Order {
   const items: Order['items'][number][] = []
   const length = (): number => JSON.stringify({ ...bare, items }).length
   while (items.length < itemsMax) {
-    items.push({ sku: `sku-${items.length}-${number % 1000}`, name: 'a red packet', quantity: 1, price: 12.5 })
+    items.push({
+      sku: `sku-${items.length}-${number % 1000}`,
+      name: 'a red packet',
+      quantity: 1,
+      price: 12.5,
+    })
     if (length() <= bytes) continue
     items.pop()
     break

@@ -1,5 +1,6 @@
 import { DatabaseSync } from 'node:sqlite'
 import { existsSync, writeFileSync } from 'node:fs'
+import { setTimeout as wait } from 'node:timers/promises'
 import type { TestContext } from 'vitest'
 import { temporaryFolder, until } from '../../src/testing/index.ts'
 import type { ConsumerConfig, GroupConfig } from '../programs/consumer.ts'
@@ -14,6 +15,8 @@ export interface StageOptions {
   readonly queues?: number
   readonly leaseMs?: number
 }
+
+const lookEveryMs = 50
 
 type Row = Readonly<Record<string, unknown>>
 
@@ -86,7 +89,11 @@ export class Stage {
 
   /** Every message has been relayed, landed and settled, in all services, and none waits to be tried again. */
   async drained(services: readonly string[], withinMs = 30_000): Promise<void> {
-    const isDrained = (): boolean => this.waitsFor(services).length === 0
+    // It looks at many tables: at every turn of `until` it would take the time that the processes under test need.
+    const isDrained = async (): Promise<boolean> => {
+      await wait(lookEveryMs)
+      return this.waitsFor(services).length === 0
+    }
     try {
       await until('all is drained', isDrained, withinMs)
     } catch (cause) {

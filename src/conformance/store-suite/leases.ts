@@ -131,9 +131,13 @@ export const leases: readonly StorePromise[] = [
     async run(t) {
       const lease = await t.groupWithLease('coupon')
       const rival = t.owner()
+      // The rival's share is the queue from now on, and still it has to wait.
+      await t.store.leave(lease.owner)
       await t.advance(leaseMs - 1)
+      assert.equal(await t.store.hasOpening(rival, [t.membership('coupon')]), false)
       assert.deepEqual((await t.share(rival, 'coupon')).leases, [])
       await t.advance(2)
+      assert.equal(await t.store.hasOpening(rival, [t.membership('coupon')]), true)
       const [taken] = (await t.share(rival, 'coupon')).leases
       assert.ok(taken && taken.fence > lease.fence)
       assert.equal(taken.owner, rival)

@@ -1,0 +1,72 @@
+import { spawnSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { expect, test } from 'vitest'
+
+const main = fileURLToPath(new URL('main.ts', import.meta.url))
+
+interface Report {
+  readonly quick: boolean
+  readonly environment: Record<string, unknown>
+  readonly settings: Record<string, Record<string, unknown>>
+  readonly figures: Record<string, { n: number; median: number; min: number; max: number; values: number[] }>
+  readonly goals: { figure: string; verdict: string }[]
+}
+
+function bench(...args: string[]): { status: number | null; stdout: string; stderr: string } {
+  return spawnSync(process.execPath, [main, ...args], { encoding: 'utf8' })
+}
+
+test('the SQLite bench measures everything that has a goal, and ends with one JSON object', () => {
+  const { status, stdout, stderr } = bench('sqlite', '--quick', '--json')
+  expect(stderr).not.toContain('"level":"error"')
+  expect(status).toBe(0)
+  const lines = stdout.trimEnd().split('\n')
+  const report = JSON.parse(lines.at(-1)!) as Report
+
+  expect(report.quick).toBe(true)
+  expect(report.environment).toMatchObject({ node: process.versions.node, cores: expect.any(Number) })
+  expect(report.settings['sqlite']).toMatchObject({ synchronous: 'full', journalMode: 'wal' })
+  expect(report.goals.map((goal) => goal.figure).toSorted()).toEqual([
+    'sqlite.drain.batch-100b',
+    'sqlite.drain.batch-1kib',
+    'sqlite.history.ratio',
+    'sqlite.latency.one-process-p50',
+    'sqlite.latency.own-handle-p50',
+    'sqlite.latency.two-processes-p50',
+    'sqlite.memory.drain-growth',
+    'sqlite.memory.publish-growth',
+    'sqlite.transaction.slow-down',
+  ])
+  for (const { figure, verdict } of report.goals) {
+    expect(report.figures).toHaveProperty([figure])
+    expect(['met', 'missed', 'inconclusive']).toContain(verdict)
+  }
+  for (const { n, median, min, max, values } of Object.values(report.figures)) {
+    expect(values).toHaveLength(n)
+    expect(values.every(Number.isFinite)).toBe(true)
+    expect(min <= median && median <= max).toBe(true)
+  }
+  // The table has every figure too.
+  expect(lines.filter((line) => / n=\d+/.test(line))).toHaveLength(Object.keys(report.figures).length)
+})
+
+test('a bench that does not exist ends with status 2 and the names of those that do', () => {
+  const { status, stdout, stderr } = bench('oracle')
+  expect(status).toBe(2)
+  expect(stdout).toBe('')
+  expect(stderr).toContain('there is no bench "oracle"; there are: sqlite')
+})
+
+test('a measure that does not exist ends with status 2 and the names of those that do', () => {
+  const { status, stderr } = bench('sqlite', '--only', 'speed')
+  expect(status).toBe(2)
+  expect(stderr).toContain(
+    'there is no measure "speed"; there are: transaction, drain, latency, memory, history',
+  )
+})
+
+test('an unknown option ends with status 2', () => {
+  const { status, stderr } = bench('sqlite', '--fast')
+  expect(status).toBe(2)
+  expect(stderr).toContain("unknown option '--fast'")
+})

@@ -96,8 +96,12 @@ export class Running {
     return this.ended
   }
 
-  async standStill(): Promise<void> {
+  pause(): void {
     this.#child.kill('SIGSTOP')
+  }
+
+  async standStill(): Promise<void> {
+    this.pause()
     await this.standsStill()
   }
 

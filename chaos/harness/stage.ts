@@ -17,6 +17,10 @@ export interface StageOptions {
 }
 
 const lookEveryMs = 50
+const publishedByTopic =
+  'select topic, count(*) as n from waybill_messages where source is null group by topic'
+const wantedByTopic = `select topic, (select count(*) from waybill_messages m where m.topic = c.topic) as n
+  from waybill_cursors c where reader not like '@%' group by topic`
 
 type Row = Readonly<Record<string, unknown>>
 
@@ -105,15 +109,21 @@ export class Stage {
   waitsFor(services: readonly string[]): readonly Row[] {
     const lag = 'select reader, topic, queue, waiting from waybill_v_lag where waiting > 0'
     const open = `select "group", state, count(*) as n from waybill_v_dispositions where state in ('running', 'retrying') group by 1, 2`
-    const published = this.number('order', 'select count(*) from waybill_messages')
+    const published = new Map<unknown, number>()
+    for (const service of ['order', ...services])
+      for (const { topic, n } of this.rows(service, publishedByTopic))
+        published.set(topic, (published.get(topic) ?? 0) + Number(n))
     return [
       ...this.rows('order', lag),
       ...this.rows('broker', lag),
-      ...services.flatMap((service) => {
-        const landed = this.number(service, 'select count(*) from waybill_messages')
-        const missing = landed < published ? [{ service, missing: published - landed }] : []
-        return [...this.rows(service, lag), ...this.rows(service, open), ...missing]
-      }),
+      ...services.flatMap((service) => [
+        ...this.rows(service, lag),
+        ...this.rows(service, open),
+        ...this.rows(service, wantedByTopic).flatMap(({ topic, n }) => {
+          const missing = (published.get(topic) ?? 0) - Number(n)
+          return missing > 0 ? [{ service, topic, missing }] : []
+        }),
+      ]),
     ]
   }
 

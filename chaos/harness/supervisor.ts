@@ -32,6 +32,13 @@ export class Supervisor {
     await this.#hasChangedFrom(dying)
   }
 
+  /** Lets it stand still for so long, and does not wait for that. Not for ever: it may hold a lock that all others need. */
+  pause(forMs: number): void {
+    const paused = this.#current
+    paused.pause()
+    setTimeout(() => paused.goOn(), forMs)
+  }
+
   /** Ends it in order, for good. Answers how it ended. */
   async rest(): Promise<Awaited<Running['ended']>> {
     this.#isResting = true

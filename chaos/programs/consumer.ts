@@ -6,7 +6,7 @@ import { type SqliteTx, sqlite } from '../../src/databases/sqlite.ts'
 import { type ConsumeOptions, type Message, Waybill, fixedRetries, isWaybillError } from '../../src/index.ts'
 import { die } from '../../src/testing/crash-points.ts'
 import { databaseTransport } from '../../src/transports/database/index.ts'
-import { type OrderBody, healedFile, ordersTopic } from './messages.ts'
+import { Issued, type OrderBody, healedFile, ordersTopic } from './messages.ts'
 import { configuration, on, portsOfTest, stopOnTerminate, tell } from './program.ts'
 
 export interface GroupConfig {
@@ -19,6 +19,10 @@ export interface GroupConfig {
   readonly retries?: number
   /** How long a handler takes before its first statement. */
   readonly workMs?: number
+  /** Publishes `coupon.issued` in the handler's transaction. */
+  readonly issues?: boolean
+  /** Consumes `coupon.issued` instead of the orders. */
+  readonly ofIssued?: boolean
 }
 
 export interface ConsumerConfig {
@@ -86,9 +90,10 @@ for (const group of config.groups) {
     ...(group.concurrency === undefined ? {} : { concurrency: group.concurrency }),
   }
   if (group.batch === undefined)
-    waybill.consume(topic, options, async (message, { tx, attempt }) => {
-      await prepare(message.body, group, attempt)
-      write(tx, message.body, group.group, attempt)
+    waybill.consume(group.ofIssued ? Issued : topic, options, async ({ body }, { tx, attempt, publish }) => {
+      await prepare(body, group, attempt)
+      if (group.issues) publish(Issued, { key: `order-${body.n}`, shardingKey: body.account, body })
+      write(tx, body, group.group, attempt)
     })
   else
     waybill.consume(topic, { ...options, batch: group.batch }, async (messages, { tx, attempt }) => {

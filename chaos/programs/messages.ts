@@ -19,6 +19,9 @@ export interface OrderBody {
 
 export const healedFile = 'healed'
 
+/** What a handler publishes in its own transaction, for a group that `issues`. */
+export const Issued = topic<OrderBody>('coupon.issued')
+
 export function ordersTopic(queues: number): Topic<OrderBody> {
   return topic<OrderBody>('order.placed', undefined, { queues })
 }

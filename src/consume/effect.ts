@@ -1,7 +1,7 @@
 import { type OpenDatabase, passingFailures } from '../core/database.ts'
 import { WaybillError, isWaybillError } from '../core/errors.ts'
 import type { HeldQueue } from '../core/log-reading.ts'
-import { chain } from '../core/maybe-promise.ts'
+import { chain, isPromise } from '../core/maybe-promise.ts'
 import type { LoggedMessage, Message } from '../core/message.ts'
 import { type Outcome, isOutcome } from '../core/outcome.ts'
 import type { Ports } from '../core/ports.ts'
@@ -44,11 +44,7 @@ export async function runEffect<Tx>(
 ): Promise<EffectResult> {
   let messages: readonly Message<unknown>[]
   try {
-    messages = await Promise.all(
-      delivery.messages.map(async (logged) =>
-        toMessage(logged, await decodeBody(subscription.topic, logged.body)),
-      ),
-    )
+    messages = await decode(subscription, delivery.messages)
   } catch (error) {
     return { result: 'failed', error }
   }
@@ -69,6 +65,19 @@ export async function runEffect<Tx>(
       return { result: 'failed', error }
     }
   }
+}
+
+/** One after the other: a promise for each message would cost more than reading it, and most schemas answer at once. */
+async function decode<Tx>(
+  { topic }: Subscription<Tx>,
+  logged: readonly LoggedMessage[],
+): Promise<readonly Message<unknown>[]> {
+  const messages: Message<unknown>[] = []
+  for (const message of logged) {
+    const body = decodeBody(topic, message.body)
+    messages.push(toMessage(message, isPromise(body) ? await body : body))
+  }
+  return messages
 }
 
 async function attempt<Tx>(
@@ -115,9 +124,10 @@ function finish<Tx>(
   outcome: Outcome | undefined,
 ): void | Promise<void> {
   const { store } = parts.database
-  const first = delivery.messages[0]!
   const steps: (() => void | Promise<void>)[] = []
-  if (outcome) steps.push(() => store.markDiscarded(tx, lease, first.id, outcome.because))
+  if (outcome)
+    for (const { id } of delivery.messages)
+      steps.push(() => store.markDiscarded(tx, lease, id, outcome.because))
   const key = keyToRelease(subscription, delivery)
   if (key !== undefined) steps.push(() => store.releaseFollower(tx, lease, key))
   const { advanceTo } = delivery

@@ -41,6 +41,11 @@ export function isPlainText(text: string): boolean {
   return !text.includes('\u0000') && text.isWellFormed()
 }
 
+/** Whether the text has at most so many bytes in UTF-8. Counts them only where its length leaves it open: a unit takes three at most. */
+export function fitsUtf8(text: string, bytesMax: number): boolean {
+  return text.length * 3 <= bytesMax || (text.length <= bytesMax && utf8Length(text) <= bytesMax)
+}
+
 /** Bytes of the text in UTF-8, counted without encoding it. */
 export function utf8Length(text: string): number {
   let bytes = text.length

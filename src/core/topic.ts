@@ -120,7 +120,7 @@ export function checkInput(
  * Decodes a stored body and runs the topic's schema over it, once, for a handler.
  * @throws WaybillError `message.body-invalid`
  */
-export async function decodeBody<Out>(declared: Topic<never, Out>, body: string | Uint8Array): Promise<Out> {
+export function decodeBody<Out>(declared: Topic<never, Out>, body: string | Uint8Array): MaybePromise<Out> {
   if (declared.encoding === 'binary' || body instanceof Uint8Array) {
     if (declared.encoding === 'binary' && body instanceof Uint8Array) return body as Out
     throw new WaybillError(
@@ -131,15 +131,14 @@ export async function decodeBody<Out>(declared: Topic<never, Out>, body: string 
   }
   const value = parseJson(declared.name, body)
   if (!declared.schema) return value as Out
-  const checked = await declared.schema['~standard'].validate(value)
-  if (checked.issues) {
+  return chain(declared.schema['~standard'].validate(value), (checked) => {
+    if (!checked.issues) return checked.value
     throw new WaybillError(
       'message.body-invalid',
       `a stored body does not fit the schema of topic ${declared.name}: ${describeIssues(checked.issues)}`,
       { topic: declared.name },
     )
-  }
-  return checked.value
+  })
 }
 
 function parseJson(name: string, text: string): unknown {

@@ -152,7 +152,12 @@ function openRefused(
       chmodSync(file, 0o444)
       chmodSync(dirname(path), 0o755)
       chmodSync(folder, what.endsWith('folder') ? 0o555 : 0o777)
-      return asOrdinaryUser(() => open(file))
+      try {
+        return asOrdinaryUser(() => open(file))
+      } finally {
+        // Or the folder could not be cleared away.
+        chmodSync(folder, 0o755)
+      }
     case 'an empty path':
       return open('')
     case ':memory:':

@@ -152,6 +152,7 @@ describe('synchronous=FULL', () => {
         const database = new DatabaseSync(file, { readOnly, timeout: busyTimeoutMs })
         const connection: SqliteConnection = {
           all: (sql, ...params) => database.prepare(sql).all(...params) as never,
+          lists: (sql, ...params) => database.prepare(sql).all(...params) as never,
           run: (sql, ...params) => Number(database.prepare(sql).run(...params).changes),
           exec: (sql) =>
             ignores?.test(sql) === true ? database.exec('pragma synchronous = normal') : database.exec(sql),

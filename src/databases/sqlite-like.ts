@@ -96,6 +96,8 @@ function connectionOver(database: LikeBetterSqlite3, mended: Mend): SqliteConnec
   const statements = new StatementCache((sql) => mended(database.prepare(sql)))
   return {
     all: (sql, ...params) => statements.of(sql).all(params.map(bindable)) as readonly Row[],
+    lists: (sql, ...params) =>
+      (statements.of(sql).all(params.map(bindable)) as readonly Row[]).map(Object.values<SqlValue>),
     run: (sql, ...params) =>
       Number((statements.of(sql).run(params.map(bindable)) as { changes: number }).changes),
     exec: (sql) => void database.exec(sql),

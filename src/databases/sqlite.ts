@@ -42,9 +42,16 @@ const driver: SqliteDriver = {
 
 function connectionOver(database: DatabaseSync): SqliteConnection {
   const statements = new StatementCache((sql) => database.prepare(sql))
+  const listing = new StatementCache((sql) => {
+    const statement = database.prepare(sql)
+    // An object for each row, its names looked up anew, costs as much as reading the row.
+    statement.setReturnArrays(true)
+    return statement
+  })
   return {
     all: (sql, ...params: readonly SqlValue[]) =>
       statements.of(sql).all(...params) as unknown as readonly Row[],
+    lists: (sql, ...params) => listing.of(sql).all(...params) as unknown as readonly SqlValue[][],
     run: (sql, ...params: readonly SqlValue[]) => Number(statements.of(sql).run(...params).changes),
     exec: (sql) => database.exec(sql),
     prepare: (sql) => statements.of(sql),

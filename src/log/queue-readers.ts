@@ -4,7 +4,7 @@ import type { LogReading, QueueReader, QueueReaders } from '../core/log-reading.
 import type { Ports } from '../core/ports.ts'
 import type { Lease, ReaderMembership, Store } from '../core/store.ts'
 import { ServedQueue } from './served-queue.ts'
-import { WakeUps } from './wake-ups.ts'
+import { WakeUps, pollMs } from './wake-ups.ts'
 
 /** Heartbeats per lease time: two may fail before the lease lapses. */
 const heartbeatsPerLease = 3
@@ -57,7 +57,7 @@ class SharedQueues implements QueueReaders {
     if (this.#readers.length === 0) return
     this.#unwatch = this.#store.watch(() => this.poke())
     await this.#beat()
-    this.#checkIn(openingCheckMs)
+    if (!this.#isCheckSoon) this.#checkIn(pollMs)
   }
 
   poke(): void {
@@ -68,7 +68,7 @@ class SharedQueues implements QueueReaders {
     this.#checkIn(openingCheckMs)
   }
 
-  /** Looks for free queues soon after a change, and then ever more rarely: it may become visible later than it is heard of. */
+  /** Looks for free queues soon after a change, and every now and then, where changes are not heard of. */
   #checkIn(delayMs: number): void {
     if (this.#stopping) return
     this.#cancelOpeningCheck?.()
@@ -133,7 +133,7 @@ class SharedQueues implements QueueReaders {
     } catch (error) {
       this.#ports.log.warn({ err: error }, `could not look for free queues: ${reasonOf(error)}`)
     }
-    if (!this.#isCheckSoon) this.#checkIn(Math.max(openingCheckMs, this.#wakeUps.pauseMs()))
+    if (!this.#isCheckSoon) this.#checkIn(pollMs)
   }
 
   /** Heartbeats never overlap. */

@@ -137,19 +137,3 @@ test('nothing is left of a wait that is over, however it ended', async () => {
   expect(listeners).toBe(0)
   expect(clock.pending).toBe(0)
 })
-
-test('after a change it looks again soon, and then ever more rarely: a change is heard of before it can be seen', async () => {
-  wakeUps.changed()
-  await turn()
-  const looked: number[] = []
-  const started = clock.monotonic()
-  const look = async (): Promise<void> => {
-    while (looked.length < 6) {
-      await wakeUps.idle(wakeUps.mark(), abort.signal)
-      looked.push(clock.monotonic() - started)
-    }
-  }
-  void look()
-  await clock.advance(5_000)
-  expect(looked).toEqual([4, 16, 64, 256, 1_024, 2_024])
-})

@@ -2,7 +2,7 @@ import { WaybillError } from '../core/errors.ts'
 import { encodeJson } from '../core/json.ts'
 import { type MaybePromise, chain } from '../core/maybe-promise.ts'
 import type { NewMessage, PublishedEnvelope } from '../core/message.ts'
-import { isPlainText, utf8Length } from '../core/names.ts'
+import { fitsUtf8, isPlainText, utf8Length } from '../core/names.ts'
 import type { Ports } from '../core/ports.ts'
 import { type Addressed, checkInput } from '../core/topic.ts'
 import { headerBytesMax, headersMax, textBytesMax } from './limits.ts'
@@ -73,7 +73,7 @@ function checkFields(topic: string, message: NewMessage<unknown>): void {
 
 function checkText(code: 'message.key-invalid' | 'message.tag-invalid', field: string, text: unknown): void {
   if (text === undefined) return
-  if (typeof text === 'string' && text !== '' && isPlainText(text) && utf8Length(text) <= textBytesMax) return
+  if (typeof text === 'string' && text !== '' && isPlainText(text) && fitsUtf8(text, textBytesMax)) return
   const found = typeof text === 'string' ? `${utf8Length(text)} bytes` : `a ${typeof text}`
   throw new WaybillError(
     code,
@@ -99,8 +99,8 @@ function checkHeaders(headers: Readonly<Record<string, unknown>>): void {
 }
 
 function checkSize(topic: string, body: string | Uint8Array, max: number): void {
+  if (typeof body === 'string' ? fitsUtf8(body, max) : body.byteLength <= max) return
   const bytes = typeof body === 'string' ? utf8Length(body) : body.byteLength
-  if (bytes <= max) return
   throw new WaybillError(
     'message.body-too-large',
     `a body for ${topic} has ${bytes} bytes; at most ${max} are allowed; keep large things elsewhere and send a reference`,

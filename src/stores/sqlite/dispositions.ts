@@ -26,7 +26,7 @@ export function claim(
   const { reader, topic, queue } = lease
   const only = messages.length === 1 ? messages[0]! : undefined
   const rows = only
-    ? connection.all(
+    ? connection.lists(
         claimOne,
         reader,
         only.id,
@@ -38,7 +38,7 @@ export function claim(
         ...fenceParams(lease),
         from,
       )
-    : connection.all(
+    : connection.lists(
         claimMany,
         reader,
         topic,
@@ -49,7 +49,7 @@ export function claim(
         from,
       )
   if (rows.length === 0) assertFence(connection, lease)
-  const claimed = rows.map((row) => row['message_id'] as MessageId)
+  const claimed = rows.map((row) => row[0] as MessageId)
   // Only of what was claimed: what somebody else settled meanwhile may need its copy for a redrive.
   if (from !== 'unclaimed') for (const id of claimed) dropCopy(connection, reader, id)
   return claimed

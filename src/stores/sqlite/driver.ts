@@ -8,6 +8,8 @@ export type Row = Record<string, SqlValue>
  */
 export interface SqliteConnection {
   all(sql: string, ...params: readonly SqlValue[]): readonly Row[]
+  /** Rows as plain lists, in the order of the columns: for the statements that every message goes through. */
+  lists(sql: string, ...params: readonly SqlValue[]): readonly (readonly SqlValue[])[]
   /** Answers the number of rows changed. */
   run(sql: string, ...params: readonly SqlValue[]): number
   exec(sql: string): void

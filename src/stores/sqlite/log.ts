@@ -1,18 +1,15 @@
 import type { MessageId } from '../../core/ids.ts'
-import type { DispositionState } from '../../core/state.ts'
 import type { Lease, QueueLag, ReadMessage, RelayedBatch } from '../../core/store.ts'
-import type { Row, SqliteConnection } from './driver.ts'
+import type { SqlValue, SqliteConnection } from './driver.ts'
 import type { GroupOrder } from './groups.ts'
 import { fenceHolds, fenceParams, leaseLost } from './leases.ts'
-import { toLogged } from './rows.ts'
+import { readColumns, toRead } from './rows.ts'
 
-const messages =
-  'm.pos, m.id, m.service, m.topic, m.queue, m.tag, m.key, m.sharding_key, m.headers, m.body, m.body_hash, m.published_at, m.eligible_at, m.source, m.source_queue, m.source_pos'
 const range = 'm.topic = ? and m.queue = ? and m.pos > ? order by m.pos limit ?'
 
 // Rowid order is commit order: SQLite's writers are serial, so a range read can skip nothing (P11).
-const readPlain = `select ${messages} from waybill_messages m where ${range}`
-const readWithState = `select ${messages}, d.state from waybill_messages m left join waybill_dispositions d on d.grp = ? and d.message_id = m.id where ${range}`
+const readPlain = `select ${readColumns} from waybill_messages m where ${range}`
+const readWithState = `select ${readColumns}, d.state from waybill_messages m left join waybill_dispositions d on d.grp = ? and d.message_id = m.id where ${range}`
 
 /** True where an earlier message of the key is in the way. Bind the group. */
 export function blockedBy(order: GroupOrder, message: string): string {
@@ -30,11 +27,14 @@ export function read(
   order: GroupOrder,
 ): readonly ReadMessage[] {
   const { reader, topic, queue } = lease
-  if (reader.startsWith('@land')) return connection.all(readPlain, topic, queue, after, limit).map(toRead)
-  if (!order.ordered) return connection.all(readWithState, reader, topic, queue, after, limit).map(toRead)
-  const sql = `select ${messages}, d.state, m.sharding_key is not null and ${blockedBy(order, 'm')} as blocked
+  const toMessage = (row: readonly SqlValue[]): ReadMessage => toRead(row, lease)
+  if (reader.startsWith('@land'))
+    return connection.lists(readPlain, topic, queue, after, limit).map(toMessage)
+  if (!order.ordered)
+    return connection.lists(readWithState, reader, topic, queue, after, limit).map(toMessage)
+  const sql = `select ${readColumns}, d.state, m.sharding_key is not null and ${blockedBy(order, 'm')} as blocked
     from waybill_messages m left join waybill_dispositions d on d.grp = ? and d.message_id = m.id where ${range}`
-  return connection.all(sql, reader, reader, topic, queue, after, limit).map(toRead)
+  return connection.lists(sql, reader, reader, topic, queue, after, limit).map(toMessage)
 }
 
 export function peek(
@@ -99,11 +99,4 @@ export function lag(connection: SqliteConnection): readonly QueueLag[] {
       waiting: row['waiting'] as number,
       owner: row['owner'] as string | null,
     }))
-}
-
-function toRead(row: Row): ReadMessage {
-  const message = toLogged(row) as { -readonly [K in keyof ReadMessage]: ReadMessage[K] }
-  message.disposition = (row['state'] ?? null) as DispositionState | null
-  message.blocked = row['blocked'] === 1
-  return message
 }

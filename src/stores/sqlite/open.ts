@@ -1,4 +1,4 @@
-import { type FSWatcher, existsSync, statSync, watch as watchFile } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import type { OpenDatabase, OpenOptions } from '../../core/database.ts'
 import { WaybillError, isWaybillError } from '../../core/errors.ts'
 import type { Ports } from '../../core/ports.ts'
@@ -7,6 +7,7 @@ import { coded } from './errors.ts'
 import { checkSchema, installedVersion, meta, migrate } from './migrate.ts'
 import { SqliteStore, noTransaction } from './store.ts'
 import { Transactions } from './transactions.ts'
+import { WalWatch } from './wal-watch.ts'
 import { assertOneLibrary, turnOf } from './write-turn.ts'
 
 const busyTimeoutMs = 10_000
@@ -86,7 +87,16 @@ function assemble(
     reader,
     transactions,
     connectionOf,
-    watch: (changed) => watchWal(path, ports, watchers, changed),
+    watch: (changed) => {
+      const watch = new WalWatch(reader, ports, path, changed)
+      watch.start()
+      const stop = (): void => {
+        watch.stop()
+        watchers.delete(stop)
+      }
+      watchers.add(stop)
+      return stop
+    },
     coded: (error) => coded(driver, error, { path }),
   })
   return {
@@ -202,24 +212,4 @@ class AdoptedHandles {
     this.#connections.set(handle, connection)
     return connection
   }
-}
-
-/** Every commit appends to the WAL file, whichever process makes it. */
-function watchWal(path: string, ports: Ports, watchers: Set<() => void>, changed: () => void): () => void {
-  let watcher: FSWatcher | undefined
-  const stop = (): void => {
-    watcher?.close()
-    watchers.delete(stop)
-  }
-  try {
-    watcher = watchFile(`${path}-wal`, { persistent: false }, changed)
-    watcher.on('error', (error) => {
-      ports.log.warn({ err: error, path }, 'watching the WAL failed; new messages are found by polling')
-      stop()
-    })
-    watchers.add(stop)
-  } catch (error) {
-    ports.log.warn({ err: error, path }, 'the WAL cannot be watched; new messages are found by polling')
-  }
-  return stop
 }

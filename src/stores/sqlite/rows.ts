@@ -1,5 +1,7 @@
 import type { MessageId } from '../../core/ids.ts'
 import type { Envelope, LoggedMessage, SourcePosition } from '../../core/message.ts'
+import type { DispositionState } from '../../core/state.ts'
+import type { QueueName, ReadMessage } from '../../core/store.ts'
 import type { Row, SqlValue } from './driver.ts'
 
 /** The columns of a message, alike in waybill_messages and waybill_copies. */
@@ -26,6 +28,34 @@ export function toLogged(row: Row): LoggedMessage {
     publishedAt: row['published_at'] as number,
     eligibleAt: row['eligible_at'] as number,
     source: source === null ? null : toSource(row, source),
+  }
+}
+
+/** What `toRead` takes, in this order. Topic and queue are the lease's. */
+export const readColumns =
+  'm.pos, m.id, m.service, m.tag, m.key, m.sharding_key, m.headers, m.body, m.body_hash, m.published_at, m.eligible_at, m.source, m.source_queue, m.source_pos'
+
+/** A row of `readColumns`, then the disposition's state, then whether the message is blocked; both may be left out. */
+export function toRead(row: readonly SqlValue[], { topic, queue }: QueueName): ReadMessage {
+  const headers = row[6] as string | null
+  const source = row[11] as string | null
+  return {
+    id: row[1] as MessageId,
+    service: row[2] as string,
+    topic,
+    queue,
+    position: row[0] as number,
+    tag: row[3] as string | null,
+    key: row[4] as string | null,
+    shardingKey: row[5] as string | null,
+    headers: headers === null ? noHeaders : (JSON.parse(headers) as Record<string, string>),
+    body: row[7] as string | Uint8Array,
+    bodyHash: row[8] as string,
+    publishedAt: row[9] as number,
+    eligibleAt: row[10] as number,
+    source: source === null ? null : { source, queue: row[12] as number, position: row[13] as number },
+    disposition: (row[14] ?? null) as DispositionState | null,
+    blocked: row[15] === 1,
   }
 }
 

@@ -34,7 +34,9 @@ test('the SQLite bench measures everything that has a goal, and ends with one JS
     'sqlite.latency.own-handle-p50',
     'sqlite.latency.two-processes-p50',
     'sqlite.memory.drain-growth',
+    'sqlite.memory.drain-growth-warm',
     'sqlite.memory.publish-growth',
+    'sqlite.memory.publish-growth-warm',
     'sqlite.transaction.slow-down',
   ])
   for (const { figure, verdict } of report.goals) {

@@ -14,7 +14,10 @@ export interface MemoryTask {
 }
 
 export interface MemoryUse {
+  /** Before the database was opened. */
   readonly startMiB: number
+  /** After a tenth of the work: what comes on top is what the length of the backlog costs. */
+  readonly warmMiB: number
   readonly peakMiB: number
   readonly samples: number
   readonly seconds: number

@@ -12,23 +12,22 @@ await answerParent(async (task: MemoryTask): Promise<MemoryUse> => {
   const startMiB = rssMiB()
   const startedMs = nowMs()
   let sampledMs = 0
+  let warmMiB: number | undefined
   let peakMiB = startMiB
   let samples = 0
-  const sample = (): void => {
-    if (nowMs() - sampledMs < everyMs) return
+  const committed = (done: number): void => {
+    if (nowMs() - sampledMs < everyMs && done < task.messages) return
     sampledMs = nowMs()
-    peakMiB = Math.max(peakMiB, rssMiB())
+    const nowMiB = rssMiB()
+    if (done >= task.messages / 10) warmMiB ??= nowMiB
+    peakMiB = Math.max(peakMiB, nowMiB)
     samples++
   }
-  if (task.work === 'publish') await fill(task.path, task.messages, task.bodyBytes, sample)
-  else {
-    const { group, messages } = task
-    await drain(task.path, { group, messages, batch: batchSize, committed: sample })
-  }
+  const { path, group, messages, bodyBytes } = task
+  if (task.work === 'publish') await fill(path, messages, bodyBytes, committed)
+  else await drain(path, { group, messages, batch: batchSize, committed })
   const seconds = secondsSince(startedMs)
-  sampledMs = 0
-  sample()
-  return { startMiB, peakMiB, samples, seconds }
+  return { startMiB, warmMiB: warmMiB!, peakMiB, samples, seconds }
 })
 
 function rssMiB(): number {

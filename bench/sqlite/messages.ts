@@ -68,13 +68,13 @@ const perTransaction = 500
 
 /**
  * Publishes this many messages, 500 in a transaction, and closes the file, so that nothing is left in its WAL. Calls back after
- * each transaction.
+ * each transaction, with how many there are.
  */
 export async function fill(
   path: string,
   messages: number,
   bytes: number,
-  filled: () => void = () => {},
+  filled: (done: number) => void = () => {},
 ): Promise<void> {
   const waybill = newWaybill(path)
   const database = userHandle(path)
@@ -88,7 +88,7 @@ export async function fill(
     database.exec('begin immediate')
     waybill.publish(database, orderPaid, batch)
     database.exec('commit')
-    filled()
+    filled(done + count)
   }
   database.close()
   await waybill.stop()

@@ -35,7 +35,7 @@ const full: Sizes = {
   drain: { rounds: 5, batched: 200_000, single: 10_000 },
   latency: { rounds: 3, messages: 600, warmUp: 50, perSecond: 50 },
   memory: { rounds: 2, messages: 1_000_000 },
-  history: { rounds: 7, messages: 1_000_000, block: 100_000 },
+  history: { rounds: 20, messages: 1_000_000, block: 25_000 },
 }
 
 const small: Sizes = {

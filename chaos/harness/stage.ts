@@ -116,14 +116,16 @@ export class Stage {
     return [
       ...this.rows('order', lag),
       ...this.rows('broker', lag),
-      ...services.flatMap((service) => [
-        ...this.rows(service, lag),
-        ...this.rows(service, open),
-        ...this.rows(service, wantedByTopic).flatMap(({ topic, n }) => {
-          const missing = (published.get(topic) ?? 0) - Number(n)
-          return missing > 0 ? [{ service, topic, missing }] : []
-        }),
-      ]),
+      ...services.flatMap((service) => {
+        const wanted = this.rows(service, wantedByTopic)
+        // One that has not got so far as to declare its groups has everything before it.
+        if (wanted.length === 0) return [{ service, missing: 'groups' }]
+        const missing = wanted.flatMap(({ topic, n }) => {
+          const count = (published.get(topic) ?? 0) - Number(n)
+          return count > 0 ? [{ service, topic, missing: count }] : []
+        })
+        return [...this.rows(service, lag), ...this.rows(service, open), ...missing]
+      }),
     ]
   }
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { fixedRetries } from '../index.ts'
+import type { SqliteTx } from '../databases/sqlite.ts'
+import { discard, fixedRetries } from '../index.ts'
 import { until } from '../testing/until.ts'
 import { OrderPaid, dead, effect, effects, numbers, publish, settled, waybill } from './shop.fixture.ts'
 
@@ -55,5 +56,20 @@ describe('batches (P8)', () => {
     const order = await effects()
     expect(order.filter((n) => n % 2 === 1)).toEqual([1])
     expect(order.filter((n) => n % 2 === 0)).toEqual([2, 4, 6, 8, 10, 12, 14, 16])
+  })
+
+  test('a batch that answers discard is discarded whole', async () => {
+    const handler = ((_: unknown, { tx }: { tx: SqliteTx }) => {
+      effect(tx, 0)
+      return discard({ because: 'not wanted' })
+    }) as unknown as () => void
+    waybill.consume(OrderPaid, { group: 'red-packet', from: 'oldest', batch: 5 }, handler)
+    await publish(5, () => 'one-queue')
+    await waybill.start()
+    await until(
+      'all are discarded',
+      async () => (await waybill.search({ group: 'red-packet', state: 'discarded' })).length === 5,
+    )
+    expect(await effects()).toEqual([0])
   })
 })

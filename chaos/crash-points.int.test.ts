@@ -20,6 +20,9 @@ const passedBy: Readonly<Record<CrashPoint, readonly ('order' | 'coupon')[]>> = 
   'consume.failure-not-recorded': ['coupon'],
   'consume.head-done-followers-held': ['coupon'],
   'lease.taken-not-read': ['order', 'coupon'],
+  // Half messages have programs of their own.
+  'half.prepared-not-worked': [],
+  'half.worked-not-decided': [],
 }
 
 const groups: readonly GroupConfig[] = [

@@ -5,6 +5,16 @@ export { binary, topic, type Addressed, type Topic, type TopicOptions } from './
 export { deadLetter, discard, retry, type Outcome } from './core/outcome.ts'
 export { exponentialRetries, fixedRetries, rocketmqRetries, type RetryPolicy } from './core/policies/retry.ts'
 export { WaybillError, errorCodes, isWaybillError, type ErrorCode } from './core/errors.ts'
+export type { Half, HalfResult, HalfWork } from './publish/half-messages.ts'
+export {
+  halfStates,
+  type Decision,
+  type HalfAnswer,
+  type HalfFilter,
+  type HalfOptions,
+  type HalfState,
+  type StoredHalf,
+} from './core/half.ts'
 export type { Duration } from './core/duration.ts'
 export type { MessageId } from './core/ids.ts'
 export type { Message, NewMessage } from './core/message.ts'

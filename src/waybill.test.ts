@@ -207,7 +207,7 @@ describe('bad input is refused with a code, and nothing is lost or written', () 
     ['a body that is not JSON', 'message.body-not-json', { body: { at: new Date(0) } }],
     ['no body', 'message.invalid', { key: 'k' }],
     ['no message', 'message.invalid', null as never],
-    ['an unknown field', 'message.field-unknown', { body: {}, delay: '5s' }],
+    ['an unknown field', 'message.field-unknown', { body: {}, priority: 5 }],
     ['a body too large', 'message.body-too-large', { body: { text: 'x'.repeat(1024 * 1024) } }],
     ['a key too long in bytes', 'message.key-invalid', { body: {}, key: '订'.repeat(86) }],
     ['an empty key', 'message.key-invalid', { body: {}, key: '' }],

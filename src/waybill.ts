@@ -11,6 +11,7 @@ import {
 import type { Subscription } from './consume/subscription.ts'
 import type { Database, OpenDatabase } from './core/database.ts'
 import { WaybillError, isWaybillError } from './core/errors.ts'
+import type { Decision } from './core/half.ts'
 import type { MessageId } from './core/ids.ts'
 import type { QueueReaders } from './core/log-reading.ts'
 import { type Answer, type MaybePromise, chain } from './core/maybe-promise.ts'
@@ -25,14 +26,19 @@ import { logReading } from './log/queue-readers.ts'
 import { startUpkeep } from './log/upkeep.ts'
 import { type WaybillOptions, type WaybillSettings, settingsOf } from './options.ts'
 import { Publisher } from './publish/publisher.ts'
+import { CheckBacks } from './publish/check-backs.ts'
+import type { ComposeOptions } from './publish/compose.ts'
+import { HalfMessages, type HalfResult, type HalfWork } from './publish/half-messages.ts'
 import { DeadLetters } from './recover/dead-letters.ts'
+import { Halves } from './recover/halves.ts'
+import { DueMover } from './relay/due-mover.ts'
 import { Relay, relayReader } from './relay/relay.ts'
 import { systemPorts } from './system.ts'
 import { Counters } from './observe/counters.ts'
 
 const stopWithinMsDefault = 10_000
 
-type Ending = () => void | Promise<void>
+type Ending = (withinMs: number) => void | Promise<void>
 
 /** What `consume` answers: the group's name, to look it up by. */
 export interface Consumer {
@@ -48,6 +54,8 @@ export class Waybill<Tx, Mode extends 'sync' | 'async'> {
   readonly service: string
   /** What failed for good: list, redrive, discard. */
   readonly deadLetters: DeadLetters
+  /** Half messages that nobody has decided: list them, decide them. */
+  readonly halves: Halves
   readonly #options: WaybillOptions<Tx, Mode>
   readonly #settings: WaybillSettings
   readonly #ports: Ports
@@ -55,6 +63,7 @@ export class Waybill<Tx, Mode extends 'sync' | 'async'> {
   readonly #health: HealthWatch
   readonly #database: OpenDatabase<Tx>
   readonly #publisher: Publisher<Tx>
+  readonly #halfMessages: HalfMessages<Tx>
   readonly #consumers = new Consumers<Tx>()
   readonly #readers: QueueReaders
   /** What each of this instance's own transactions has published: a COMMIT with an open outcome must name it. */
@@ -81,18 +90,24 @@ export class Waybill<Tx, Mode extends 'sync' | 'async'> {
     }
     const database: Database<Tx, Mode> = options.database
     this.#database = database.open(this.#ports, { service: options.service, migrate: this.#settings.migrate })
-    this.#publisher = new Publisher(this.#database, {
+    const composing: ComposeOptions = {
       service: options.service,
       mode: database.mode,
       bodyBytesMax: this.#settings.bodyBytesMax,
       ports: this.#ports,
-    })
+    }
+    this.#publisher = new Publisher(this.#database, composing)
+    this.#halfMessages = new HalfMessages(this.#database, composing)
     this.#readers = logReading(this.#ports).over(
       this.#database.store,
       this.#ports.ids.owner(),
       this.#settings.leaseMs,
     )
     this.deadLetters = new DeadLetters(
+      () => this.#store(),
+      () => this.#readers.poke(),
+    )
+    this.halves = new Halves(
       () => this.#store(),
       () => this.#readers.poke(),
     )
@@ -129,6 +144,31 @@ export class Waybill<Tx, Mode extends 'sync' | 'async'> {
     return this.#append(tx, messages) as Answer<Mode, MessageId[]>
   }
 
+  /**
+   * Takes back delayed messages of a topic that this service published, inside your transaction, by business key or id.
+   * @returns 'cancelled' if something still waited and now never will be delivered; 'too-late' if nothing did (P22)
+   * @throws WaybillError `publish.no-transaction`, `publish.handle-unknown`
+   */
+  cancel<In, Out>(
+    tx: Tx,
+    topic: Topic<In, Out>,
+    which: { readonly key: string } | { readonly id: MessageId },
+    options: { readonly because?: string } = {},
+  ): Answer<Mode, 'cancelled' | 'too-late'> {
+    this.#assertOpen()
+    this.#database.assertInTransaction(tx)
+    const { delayed } = this.#database.store
+    const cancelled = delayed.cancel(
+      tx,
+      { service: this.service, topic: topic.name, ...which },
+      options.because ?? 'cancelled by its publisher',
+    )
+    return chain(cancelled, (ids) => (ids.length > 0 ? 'cancelled' : 'too-late')) as Answer<
+      Mode,
+      'cancelled' | 'too-late'
+    >
+  }
+
   /** Publishes in a transaction of its own, committed when the promise resolves: for what belongs to no business change. */
   publishNow<In, Out>(topic: Topic<In, Out>, message: NewMessage<In>): Promise<MessageId> {
     return this.transaction(async (tx) => (await this.#append(tx, [topic.message(message)]))[0]!)
@@ -160,6 +200,46 @@ export class Waybill<Tx, Mode extends 'sync' | 'async'> {
     } finally {
       this.#readers.poke()
     }
+  }
+
+  /**
+   * Writes a half message, invisible to consumers, then does the local work, whose answer decides it. If this process dies first,
+   * the topic's check-back is asked, first after 6 s without a sign of life, then every 30 s.
+   * @param work answers 'commit', 'rollback' or 'unknown'; may take as long as it likes. Where its business data is in this
+   * database, call `decide(tx, half.id, 'commit')` inside the business transaction
+   * @returns the decision so far; 'pending' where the dedup key is held by a half message that is undecided
+   * @throws WaybillError `half.no-check-back`, `message.…`, `store.…` before the local work; `half.already-decided` where a check or
+   * a person decided otherwise meanwhile; whatever `work` throws, which leaves the half message to its checks
+   */
+  publishHalf<In, Out>(
+    topic: Topic<In, Out>,
+    message: NewMessage<In>,
+    work: HalfWork<In>,
+  ): Promise<HalfResult> {
+    this.#assertOpen()
+    return this.#halfMessages
+      .publish(topic as Topic<In, unknown>, message, work)
+      .finally(() => this.#readers.poke())
+  }
+
+  /**
+   * Says how to find out what became of a half message of this topic. Before `start`, once per topic, in every instance.
+   * A throw, or taking longer than the topic's `checkTimeout`, counts as unknown, apart from the answered checks.
+   */
+  onCheckBack<In, Out>(topic: Topic<In, Out>, check: HalfWork<In>): void {
+    if (this.#state !== 'new')
+      throw new WaybillError('config.invalid', 'onCheckBack must be called before start')
+    this.#halfMessages.onCheckBack(topic as Topic<never, unknown>, check as HalfWork<unknown>)
+  }
+
+  /**
+   * Decides a half message inside the business transaction: on 'commit' it is in the log if and only if the transaction commits.
+   * @throws WaybillError `half.already-decided` for a contrary decision, naming the winner: let it fail the transaction;
+   * `half.unknown`, `publish.no-transaction`
+   */
+  decide(tx: Tx, id: MessageId, decision: Decision): Answer<Mode, void> {
+    this.#assertOpen()
+    return this.#halfMessages.decideIn(tx, id, decision) as Answer<Mode, void>
   }
 
   /** Runs `work` after the transaction committed, if it does. It may be lost in a crash: for what may be lost. */
@@ -305,9 +385,19 @@ export class Waybill<Tx, Mode extends 'sync' | 'async'> {
     for (const group of groups) await store.declareGroup(group)
     if (transport && groups.length > 0) await this.#subscribe(transport)
     if (parts.consume) this.#addGroups()
+    if (parts.relay) this.#readers.add(new DueMover(store, this.#ports))
     if (transport && parts.relay)
       this.#readers.add(new Relay({ store, transport, transportName: carrier!.name, ports: this.#ports }))
     await this.#readers.start()
+    const checks = new CheckBacks({
+      halves: store.halves,
+      service: this.service,
+      checkBacks: this.#halfMessages.checkBacks,
+      ports: this.#ports,
+      committed: () => this.#readers.poke(),
+    })
+    checks.start()
+    this.#endings.first.push((withinMs) => checks.stop(withinMs))
     if (transport && parts.land && groups.length > 0) {
       const lander = new Lander({
         store,
@@ -327,8 +417,8 @@ export class Waybill<Tx, Mode extends 'sync' | 'async'> {
     // A start that is under way would go on to serve from what is closed here; whoever called it is told if it failed.
     await this.#starting.catch(() => {})
     try {
-      await Promise.all([this.#readers.stop(withinMs), ...this.#endings.first.map((end) => end())])
-      await Promise.all(this.#endings.last.map((end) => end()))
+      await Promise.all([this.#readers.stop(withinMs), ...this.#endings.first.map((end) => end(withinMs))])
+      await Promise.all(this.#endings.last.map((end) => end(withinMs)))
     } finally {
       this.#state = 'stopped'
       await this.#database.close()

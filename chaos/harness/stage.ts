@@ -4,6 +4,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import type { TestContext } from 'vitest'
 import { temporaryFolder, until } from '../../src/testing/index.ts'
 import type { ConsumerConfig, GroupConfig } from '../programs/consumer.ts'
+import type { HalfConfig } from '../programs/half.ts'
 import { type OrderBody, healedFile } from '../programs/messages.ts'
 import type { OrderConfig } from '../programs/order.ts'
 import { type Ended, Running } from './running.ts'
@@ -63,6 +64,11 @@ export class Stage {
       { folder: this.#folder.path, queues, leaseMs, service, groups, ...config },
       env,
     )
+  }
+
+  /** The order service with half messages: a producer if it has orders, else who answers and consumes. */
+  half(config: Pick<HalfConfig, 'business' | 'orders'>, env: Readonly<Record<string, string>> = {}): Running {
+    return this.#start('half', { folder: this.#folder.path, leaseMs: this.leaseMs, ...config }, env)
   }
 
   /** What no process is needed for: the third party is healthy again. */

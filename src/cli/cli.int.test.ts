@@ -38,6 +38,20 @@ async function withDeadLetter(): Promise<void> {
   await waybill.stop()
 }
 
+/** A database with one half message under the key order-1 that nobody has decided. Answers its id. */
+async function withHalf(): Promise<string> {
+  const OrderPaid = topic<{ n: number }>('order.paid')
+  const waybill = new Waybill({ service: 'order', database: sqlite(folder.file('order.db')), log: silentLog })
+  waybill.onCheckBack(OrderPaid, async () => 'unknown')
+  const { id } = await waybill.publishHalf(
+    OrderPaid,
+    { key: 'order-1', body: { n: 1 } },
+    async () => 'unknown',
+  )
+  await waybill.stop()
+  return id
+}
+
 beforeEach(() => {
   folder = temporaryFolder()
 })
@@ -49,10 +63,10 @@ afterEach(() => {
 test('migrate creates the tables, says what it did, and has nothing to do the second time', () => {
   expect(run('migrate', '--database', 'order=sqlite:order.db')).toMatchObject({
     status: 0,
-    stdout: 'order: schema 0 → 1\n',
+    stdout: 'order: schema 0 → 2\n',
   })
   expect(run('migrate', '--database', 'order=sqlite:order.db', '--json').stdout).toBe(
-    `${JSON.stringify([{ name: 'order', url: 'sqlite:order.db', before: 1, now: 1 }])}\n`,
+    `${JSON.stringify([{ name: 'order', url: 'sqlite:order.db', before: 2, now: 2 }])}\n`,
   )
 })
 
@@ -98,6 +112,77 @@ test('dead letters are listed, redriven and discarded, and only those that were 
     'redriven: 1\n',
   )
   expect(run('dead', 'list', ...database).stdout).toBe('no dead letters\n')
+})
+
+test('half messages are listed by topic, key, id and state; show gives the body too', async () => {
+  const id = await withHalf()
+  const database = ['--database', 'order=sqlite:order.db']
+  const list = (...filter: readonly string[]): string[] =>
+    JSON.parse(run('half', 'list', ...database, ...filter, '--json').stdout).map(
+      (half: { id: string }) => half.id,
+    )
+  expect(list()).toEqual([id])
+  expect(list('--key', 'order-1', '--topic', 'order.paid', '--id', id, '--state', 'prepared')).toEqual([id])
+  for (const filter of [
+    ['--key', 'order-2'],
+    ['--topic', 'order.sent'],
+    ['--state', 'in-doubt'],
+  ])
+    expect(list(...filter)).toEqual([])
+  expect(run('half', 'list', ...database, '--state', 'nonsense').status).toBe(2)
+  expect(run('half', 'list', ...database).stdout).toContain(`order-1  ${id}\n  prepared after 0 checks`)
+  expect(JSON.parse(run('half', 'show', id, ...database, '--json').stdout)).toMatchObject({
+    database: 'order',
+    id,
+    state: 'prepared',
+    body: '{"n":1}',
+    encoding: 'json',
+  })
+  expect(run('half', 'show', id, ...database).stdout).toContain('json: {"n":1}')
+})
+
+test.each([
+  ['commit', 'committed', []],
+  ['rollback', 'rolled-back', [{ groups: [{ state: 'rolled-back' }] }]],
+] as const)(
+  'half %s finds the message in whichever database it is, decides once and keeps who and why',
+  async (decision, state, found) => {
+    const id = await withHalf()
+    const database = ['--database', 'coupon=sqlite:coupon.db', '--database', 'order=sqlite:order.db']
+    run('migrate', '--database', 'coupon=sqlite:coupon.db')
+    expect(run('half', decision, id, ...database).status).toBe(2)
+    const note = ['--because', 'the bank says so', '--by', 'ann']
+    const done = run('half', decision, id, ...database, ...note, '--json')
+    expect(done.status).toBe(0)
+    expect(JSON.parse(done.stdout)).toMatchObject({ database: 'order', id, state, decidedBy: 'person' })
+    expect(JSON.parse(run('search', 'order-1', ...database, '--json').stdout)).toMatchObject(
+      decision === 'commit' ? [{ id }] : found,
+    )
+    expect(run('half', 'list', ...database).stdout).toBe('no half messages\n')
+    for (const late of ['commit', 'rollback']) {
+      const { status, stderr } = run('half', late, id, ...database, '--because', 'late')
+      expect({ status, stderr }).toEqual({
+        status: 1,
+        stderr: expect.stringMatching(
+          new RegExp(`^half.already-decided.*${state} by person .*ann: the bank says so`),
+        ),
+      })
+    }
+  },
+)
+
+test('a half message that is in none of the databases: half.unknown, exit 1', () => {
+  run('migrate', '--database', 'order=sqlite:order.db')
+  const id = '01a1fffb-86d1-7750-811e-6769930e1c4b'
+  for (const command of [
+    ['show', id],
+    ['commit', id, '--because', 'x'],
+    ['rollback', id, '--because', 'x'],
+  ])
+    expect(run('half', ...command, '--database', 'order=sqlite:order.db')).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining('half.unknown'),
+    })
 })
 
 test('search finds by key and by id and names the state in every group', async () => {

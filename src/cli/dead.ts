@@ -1,13 +1,65 @@
-import type { AuditNote, DeadLetter, DeadLetterFilter } from '../index.ts'
-import { type Target, withTarget } from './targets.ts'
+import type { Command } from 'commander'
+import {
+  type AuditNote,
+  type DeadLetter,
+  type DeadLetterFilter,
+  type ErrorCode,
+  type MessageId,
+  WaybillError,
+} from '../index.ts'
+import { type Noted, type Shared, noteOf, noted, print, shared } from './command.ts'
+import { type Target, targets, withTarget } from './targets.ts'
 
-export interface NamedDeadLetter extends DeadLetter {
+interface NamedDeadLetter extends DeadLetter {
   readonly database: string
+}
+
+interface DeadOptions extends Shared {
+  readonly group?: string
+  readonly topic?: string
+  readonly key?: string
+  readonly id?: string
+  readonly cause?: string
+  readonly all?: boolean
 }
 
 const allOfThem = 1_000
 
-export async function listDead(
+/** `waybill dead list | redrive | discard` */
+export function deadCommands(program: Command): void {
+  const dead = program.command('dead').description('dead letters: list, redrive, discard')
+  deadFilters(shared(dead.command('list')))
+    .description('list dead letters, oldest first')
+    .action(async (options: DeadOptions) => {
+      const letters = await listDead(await targets(options.database), filterOf(options))
+      print(options, letters, () => describeDead(letters))
+    })
+  for (const action of ['redrive', 'discard'] as const) {
+    noted(deadFilters(shared(dead.command(action))), 'in the audit')
+      .description(
+        action === 'redrive'
+          ? 'deliver dead letters again, in the order of their keys'
+          : 'give dead letters up for good',
+      )
+      .option('--all', 'every dead letter of these databases: needed when no filter is given')
+      .action(async (options: DeadOptions & Noted) => {
+        const filter = filterOf(options)
+        if (Object.keys(filter).length === 0 && !options.all)
+          throw new WaybillError(
+            'config.invalid',
+            `say which dead letters to ${action}: give a filter such as --group, or --all`,
+          )
+        const count = await actOnDead(await targets(options.database), filter, action, noteOf(options))
+        print(
+          options,
+          { [action]: count },
+          () => `${action === 'redrive' ? 'redriven' : 'discarded'}: ${count}`,
+        )
+      })
+  }
+}
+
+async function listDead(
   list: readonly Target[],
   filter: DeadLetterFilter,
 ): Promise<readonly NamedDeadLetter[]> {
@@ -20,7 +72,7 @@ export async function listDead(
 }
 
 /** Redrives or discards what the filter selects now: what dies later is not touched. Answers how many. */
-export async function actOnDead(
+async function actOnDead(
   list: readonly Target[],
   filter: DeadLetterFilter,
   action: 'redrive' | 'discard',
@@ -38,7 +90,7 @@ export async function actOnDead(
   return count
 }
 
-export function describeDead(letters: readonly NamedDeadLetter[]): string {
+function describeDead(letters: readonly NamedDeadLetter[]): string {
   if (letters.length === 0) return 'no dead letters'
   return letters
     .map(
@@ -46,4 +98,23 @@ export function describeDead(letters: readonly NamedDeadLetter[]): string {
         `${new Date(letter.diedAt).toISOString()}  ${letter.database}  ${letter.group}  ${letter.topic}  ${letter.key ?? '-'}  ${letter.id}\n  ${letter.cause} after ${letter.attempts} deliveries: ${letter.because}`,
     )
     .join('\n')
+}
+
+function deadFilters(command: Command): Command {
+  return command
+    .option('--group <name>')
+    .option('--topic <name>')
+    .option('--key <key>', 'business key')
+    .option('--id <id>', 'message id')
+    .option('--cause <code>', 'such as handler.retries-exhausted')
+}
+
+function filterOf({ group, topic, key, id, cause }: DeadOptions): DeadLetterFilter {
+  return {
+    ...(group === undefined ? {} : { group }),
+    ...(topic === undefined ? {} : { topic }),
+    ...(key === undefined ? {} : { key }),
+    ...(id === undefined ? {} : { id: id as MessageId }),
+    ...(cause === undefined ? {} : { cause: cause as ErrorCode }),
+  }
 }

@@ -1,35 +1,14 @@
 #!/usr/bin/env node
-import { userInfo } from 'node:os'
 import { Command, CommanderError } from 'commander'
-import {
-  type DeadLetterFilter,
-  type ErrorCode,
-  type MessageId,
-  WaybillError,
-  isWaybillError,
-} from '../index.ts'
-import { actOnDead, describeDead, listDead } from './dead.ts'
+import { type MessageId, isWaybillError } from '../index.ts'
+import { type Shared, eachTarget, print, shared } from './command.ts'
+import { deadCommands } from './dead.ts'
+import { halfCommands } from './half.ts'
 import { describeMigrated, migrate, printSql } from './migrate.ts'
-import { type Target, targets, withTarget } from './targets.ts'
+import { targets, withTarget } from './targets.ts'
 
 const exitUsage = 2
 const exitFailed = 1
-
-interface Shared {
-  readonly database: string[]
-  readonly json?: boolean
-}
-
-interface DeadOptions extends Shared {
-  readonly group?: string
-  readonly topic?: string
-  readonly key?: string
-  readonly id?: string
-  readonly cause?: string
-  readonly by?: string
-  readonly because?: string
-  readonly all?: boolean
-}
 
 const program = new Command('waybill').description('Look at and tend Waybill databases.').exitOverride()
 
@@ -94,81 +73,8 @@ shared(program.command('search <keyOrId>'))
     )
   })
 
-const dead = program.command('dead').description('dead letters: list, redrive, discard')
-deadFilters(shared(dead.command('list')))
-  .description('list dead letters, oldest first')
-  .action(async (options: DeadOptions) => {
-    const letters = await listDead(await targets(options.database), filterOf(options))
-    print(options, letters, () => describeDead(letters))
-  })
-for (const action of ['redrive', 'discard'] as const) {
-  deadFilters(shared(dead.command(action)))
-    .description(
-      action === 'redrive'
-        ? 'deliver dead letters again, in the order of their keys'
-        : 'give dead letters up for good',
-    )
-    .option('--all', 'every dead letter of these databases: needed when no filter is given')
-    .requiredOption('--because <reason>', 'why; kept in the audit')
-    .option('--by <name>', 'who; kept in the audit', userInfo().username)
-    .action(async (options: DeadOptions) => {
-      const filter = filterOf(options)
-      if (Object.keys(filter).length === 0 && !options.all)
-        throw new WaybillError(
-          'config.invalid',
-          `say which dead letters to ${action}: give a filter such as --group, or --all`,
-        )
-      const count = await actOnDead(await targets(options.database), filter, action, {
-        by: options.by!,
-        because: options.because!,
-      })
-      print(
-        options,
-        { [action]: count },
-        () => `${action === 'redrive' ? 'redriven' : 'discarded'}: ${count}`,
-      )
-    })
-}
-
-function shared(command: Command): Command {
-  return command
-    .option(
-      '--database <name=url>',
-      'a database, such as order=sqlite:order.db; may be repeated; default: waybill.config.ts',
-      (value: string, before: string[]) => [...before, value],
-      [] as string[],
-    )
-    .option('--json', 'print JSON')
-}
-
-function deadFilters(command: Command): Command {
-  return command
-    .option('--group <name>')
-    .option('--topic <name>')
-    .option('--key <key>', 'business key')
-    .option('--id <id>', 'message id')
-    .option('--cause <code>', 'such as handler.retries-exhausted')
-}
-
-function filterOf({ group, topic, key, id, cause }: DeadOptions): DeadLetterFilter {
-  return {
-    ...(group === undefined ? {} : { group }),
-    ...(topic === undefined ? {} : { topic }),
-    ...(key === undefined ? {} : { key }),
-    ...(id === undefined ? {} : { id: id as MessageId }),
-    ...(cause === undefined ? {} : { cause: cause as ErrorCode }),
-  }
-}
-
-async function eachTarget<R>(options: Shared, work: (target: Target) => Promise<R>): Promise<readonly R[]> {
-  const results: R[] = []
-  for (const target of await targets(options.database)) results.push(await work(target))
-  return results
-}
-
-function print(options: Shared, value: unknown, text: () => string): void {
-  process.stdout.write(`${options.json ? JSON.stringify(value) : text()}\n`)
-}
+deadCommands(program)
+halfCommands(program)
 
 try {
   await program.parseAsync()

@@ -3,8 +3,10 @@ import { type ConformanceTest, suiteOf } from './conformance-test.ts'
 import { StoreBench, type StoreClaims, type StorePromise } from './store-bench.ts'
 import { claiming } from './store-suite/claiming.ts'
 import { deadLetters } from './store-suite/dead-letters.ts'
+import { delayed } from './store-suite/delayed.ts'
 import { fences } from './store-suite/fences.ts'
 import { groups } from './store-suite/groups.ts'
+import { halves } from './store-suite/halves.ts'
 import { landing } from './store-suite/landing.ts'
 import { leases } from './store-suite/leases.ts'
 import { order } from './store-suite/order.ts'
@@ -39,6 +41,8 @@ export function storeSuite<Tx>(
     order,
     suspects,
     landing,
+    delayed,
+    halves,
     deadLetters,
     search,
     upkeep,

@@ -1,3 +1,4 @@
+import type { Duration } from './duration.ts'
 import type { MessageId } from './ids.ts'
 
 /** What a publisher gives. Only `body` is needed. */
@@ -13,6 +14,12 @@ export interface NewMessage<In> {
   readonly headers?: Readonly<Record<string, string>> | undefined
   /** A second publish of the same dedup key on this topic within 24 h is a no-op that answers the first one's id (P27). */
   readonly dedupKey?: string | undefined
+  /** Deliver it this much later, of any length. It orders at its due time (P18). */
+  readonly delay?: Duration | undefined
+  /** Deliver it at this time; one that has passed means now. */
+  readonly deliverAt?: Date | undefined
+  /** RocketMQ's levels, 1 (1 s) to 18 (2 h). */
+  readonly delayLevel?: number | undefined
 }
 
 /** A message as it lies in a log and travels: validated, body encoded. */

@@ -35,6 +35,8 @@ export const crashPointNames = [
   'consume.failure-not-recorded',
   'consume.head-done-followers-held',
   'lease.taken-not-read',
+  'half.prepared-not-worked',
+  'half.worked-not-decided',
 ] as const
 
 export type CrashPoint = (typeof crashPointNames)[number]

@@ -11,5 +11,14 @@ export const dispositionStates = [
 export type DispositionState = (typeof dispositionStates)[number]
 
 /** Where a message stands in the books (protocol P30). `waiting` and `in-transit` follow from the cursors, not from a row. */
-export const states = ['waiting', 'in-transit', ...dispositionStates] as const
+export const states = [
+  'waiting',
+  'in-transit',
+  'delayed',
+  'in-doubt',
+  ...dispositionStates,
+  'cancelled',
+  'rolled-back',
+  'expired',
+] as const
 export type State = (typeof states)[number]

@@ -1,8 +1,13 @@
+import type { DelayedStore } from './delayed.ts'
+import type { HalfStore } from './half.ts'
 import type { ErrorCode } from './errors.ts'
 import type { MessageId, OwnerId } from './ids.ts'
+import type { Lease, QueueName, TopicDeclaration } from './lease.ts'
 import type { Envelope, LoggedMessage, PublishedEnvelope, SourcePosition } from './message.ts'
 import type { MaybePromise } from './maybe-promise.ts'
 import type { DispositionState, State } from './state.ts'
+
+export type { Lease, QueueName, TopicDeclaration } from './lease.ts'
 
 /**
  * What a database must do for Waybill: keep the log, its readers' cursors and leases, and what became of each message.
@@ -18,7 +23,7 @@ export interface Store<Tx> {
 
   // ── publishing ────────────────────────────────────────────────────────────────────────────────────────────────────────
   /**
-   * Appends messages in the caller's transaction, in one statement. They are in the log if and only if it commits.
+   * Appends messages in the caller's transaction, in one statement; those whose `eligibleAt` is to come are kept back until then. They are in the log if and only if it commits.
    * A message whose dedup key is taken is not appended; the answer carries the first one's id (P27).
    * Throws `topic.queues-differ` if the topic exists with another number of queues (P19).
    */
@@ -134,6 +139,10 @@ export interface Store<Tx> {
   /** Per group and queue: how far the cursor is behind the log's end. */
   lag(): Promise<readonly QueueLag[]>
 
+  // ── parts of their own ────────────────────────────────────────────────────────────────────────────────────────────────
+  readonly delayed: DelayedStore<Tx>
+  readonly halves: HalfStore<Tx>
+
   // ── upkeep ────────────────────────────────────────────────────────────────────────────────────────────────────────────
   /** This store's identity: changes when the database is another one (P12). */
   epoch(): Promise<string>
@@ -153,11 +162,6 @@ export interface StoreCapabilities {
   readonly wakeUps: 'watch' | 'notify' | 'poll'
   /** Whether several processes may use it at once. */
   readonly sharedByProcesses: boolean
-}
-
-export interface TopicDeclaration {
-  readonly name: string
-  readonly queues: number
 }
 
 export type StartPosition = 'oldest' | 'now' | Date
@@ -180,33 +184,12 @@ export interface Appended {
   readonly duplicate: boolean
 }
 
-export interface QueueName {
-  readonly topic: string
-  readonly queue: number
-}
-
 export interface ReaderMembership {
   readonly reader: string
   readonly version: number
   readonly queues: readonly QueueName[]
   /** How many messages of a queue may be running at a time, in the order of the log: what a successor must suspect after a crash (P17). */
   readonly runningMax: number
-}
-
-/** A right to read one queue for one reader, until it lapses. Immutable; a take-over makes a new one. */
-export interface Lease extends QueueName {
-  readonly reader: string
-  readonly owner: OwnerId
-  /** Grows at every take-over; every write carries it. */
-  readonly fence: number
-  /** The cursor when the lease was taken. */
-  readonly position: number
-  /** The cursor when the reader was created: where reading begins again if what was read is lost. */
-  readonly start: number
-  /** After a predecessor's crash: messages up to this position run alone, marked (P17). 0 if nothing is suspect. */
-  readonly suspectThrough: number
-  /** Likewise, retried messages due at or before this time. 0 if none. */
-  readonly suspectDueBefore: number
 }
 
 export interface Share {

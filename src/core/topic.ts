@@ -1,4 +1,5 @@
 import { WaybillError } from './errors.ts'
+import type { HalfOptions } from './half.ts'
 import type { NewMessage } from './message.ts'
 import { checkTopicName } from './names.ts'
 import { type StandardSchema, describeIssues } from './standard-schema.ts'
@@ -10,6 +11,8 @@ export const binary: unique symbol = Symbol('binary')
 export interface TopicOptions {
   /** How many queues its messages are spread over; fixed when the topic is created in a database (P19). 1…64, default 4. */
   readonly queues?: number
+  /** How half messages of it are checked back. */
+  readonly half?: HalfOptions
 }
 
 /**
@@ -21,6 +24,7 @@ export interface Topic<In = unknown, Out = In> {
   readonly queues: number
   readonly encoding: 'json' | 'binary'
   readonly schema: StandardSchema<In, Out> | undefined
+  readonly half: HalfOptions | undefined
   /** For `publishAll`, which mixes topics. */
   message(message: NewMessage<In>): Addressed
 }
@@ -72,6 +76,7 @@ export function topic<In, Out>(
     queues,
     encoding: schema === binary ? 'binary' : 'json',
     schema: schema === binary ? undefined : schema,
+    half: options.half,
     message: (message) => ({ topic: declared as unknown as Topic<never, unknown>, message }),
   }
   return declared

@@ -3,6 +3,7 @@ import { encodeJson } from '../core/json.ts'
 import { type MaybePromise, chain } from '../core/maybe-promise.ts'
 import type { NewMessage, PublishedEnvelope } from '../core/message.ts'
 import { fitsUtf8, isPlainText, utf8Length } from '../core/names.ts'
+import { dueTime } from '../core/policies/delay.ts'
 import type { Ports } from '../core/ports.ts'
 import { type Addressed, checkInput } from '../core/topic.ts'
 import { headerBytesMax, headersMax, textBytesMax } from './limits.ts'
@@ -14,7 +15,17 @@ export interface ComposeOptions {
   readonly ports: Ports
 }
 
-const fields = new Set(['body', 'key', 'shardingKey', 'tag', 'headers', 'dedupKey'])
+const fields = new Set([
+  'body',
+  'key',
+  'shardingKey',
+  'tag',
+  'headers',
+  'dedupKey',
+  'delay',
+  'deliverAt',
+  'delayLevel',
+])
 
 /** Validates one new message and encodes it. All checks come before anything is written. */
 export function compose(addressed: Addressed, options: ComposeOptions): MaybePromise<PublishedEnvelope> {
@@ -43,7 +54,7 @@ function seal({ topic, message }: Addressed, options: ComposeOptions): Published
     body,
     bodyHash: options.ports.digest(body),
     publishedAt: now,
-    eligibleAt: now,
+    eligibleAt: dueTime(message, now),
     dedupKey: message.dedupKey ?? null,
   }
 }

@@ -42,7 +42,7 @@ export const publishing: readonly StorePromise[] = [
         key: 'order-42',
         shardingKey: 'u1',
         headers: { traceparent: '00-4bf92f-01', 'x-emoji': '🚚' },
-        eligibleAt: t.now + 5,
+        eligibleAt: t.now - 5,
       })
       await t.append(draft)
       const { dedupKey: _, ...envelope } = draft

@@ -1,3 +1,4 @@
+import { dueReader } from '../../core/delayed.ts'
 import { WaybillError } from '../../core/errors.ts'
 import type { GroupDeclaration, StartPosition, TopicDeclaration } from '../../core/store.ts'
 import type { Row, SqlValue, SqliteConnection } from './driver.ts'
@@ -72,6 +73,9 @@ function checkDatabase(group: string, holder: SqlValue | undefined, databaseId: 
   )
 }
 
+/** The mover of due messages reads no log: it is ahead of every message, and holds up no purge. */
+const beyondTheLog = Number.MAX_SAFE_INTEGER
+
 export function createCursors(
   connection: SqliteConnection,
   reader: string,
@@ -89,7 +93,7 @@ export function createCursors(
           queue,
         ).length > 0
       if (exists) continue
-      const start = startOf(connection, topic.name, queue, from)
+      const start = reader === dueReader ? beyondTheLog : startOf(connection, topic.name, queue, from)
       connection.run(
         'insert into waybill_cursors (reader, topic, queue, pos, start_pos, epoch) values (?, ?, ?, ?, ?, ?)',
         reader,

@@ -1,3 +1,4 @@
+import { WaybillError } from '../../core/errors.ts'
 import type { MessageId } from '../../core/ids.ts'
 import type { PublishedEnvelope } from '../../core/message.ts'
 import { queueOf } from '../../core/queue.ts'
@@ -6,9 +7,6 @@ import type { SqliteConnection } from './driver.ts'
 import { fromJsonElement, messageColumns, toJsonElement, toParams } from './rows.ts'
 
 const dedupWindowMs = 24 * 3_600_000
-
-const insertOne = `insert into waybill_messages (${messageColumns}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
-const insertMany = `insert into waybill_messages (${messageColumns}) select ${fromJsonElement} from json_each(?)`
 
 // An expired key is taken over; a live one answers its first holder. One statement, so that nothing can come in between (P27).
 const takeKeys = `
@@ -20,6 +18,27 @@ on conflict (service, topic, dedup_key) do update set
 returning service, topic, dedup_key, message_id`
 
 const suppress = `insert into waybill_suppressed (message_id, cause, at) values (?, 'published-again', ?)`
+
+function insert(
+  connection: SqliteConnection,
+  table: 'waybill_messages' | 'waybill_delayed',
+  messages: readonly PublishedEnvelope[],
+  queueFor: (message: PublishedEnvelope) => number,
+): void {
+  const [first] = messages
+  if (!first) return
+  if (messages.length === 1) {
+    connection.run(
+      `insert into ${table} (${messageColumns}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      ...toParams(first, queueFor(first), null),
+    )
+    return
+  }
+  connection.run(
+    `insert into ${table} (${messageColumns}) select ${fromJsonElement} from json_each(?)`,
+    JSON.stringify(messages.map((message) => toJsonElement(message, queueFor(message), null))),
+  )
+}
 
 export function append(
   connection: SqliteConnection,
@@ -36,16 +55,37 @@ export function append(
         : holders.get(keyOf(message.service, message.topic, message.dedupKey))!
     return { id, duplicate: id !== message.id }
   })
-  const fresh = messages.filter((_, i) => !answers[i]!.duplicate)
   const queueFor = (message: PublishedEnvelope): number => queueOf(message, queues.get(message.topic)!)
-  if (fresh.length === 1) connection.run(insertOne, ...toParams(fresh[0]!, queueFor(fresh[0]!), null))
-  else if (fresh.length > 1)
-    connection.run(
-      insertMany,
-      JSON.stringify(fresh.map((message) => toJsonElement(message, queueFor(message), null))),
-    )
-  for (const answer of answers) if (answer.duplicate) connection.run(suppress, answer.id, now)
+  const fresh = messages.filter((_, i) => !answers[i]!.duplicate)
+  insert(
+    connection,
+    'waybill_messages',
+    fresh.filter((message) => message.eligibleAt <= now),
+    queueFor,
+  )
+  insert(
+    connection,
+    'waybill_delayed',
+    fresh.filter((message) => message.eligibleAt > now),
+    queueFor,
+  )
+  for (const { id, duplicate } of answers) {
+    if (!duplicate) continue
+    refuseIfUndecided(connection, id)
+    connection.run(suppress, id, now)
+  }
   return answers
+}
+
+/** "Published before" would be a lie: the half message that holds the key may still be rolled back (P27). */
+function refuseIfUndecided(connection: SqliteConnection, holder: MessageId): void {
+  const undecided = "select 1 from waybill_halves where id = ? and state in ('prepared', 'in-doubt')"
+  if (connection.all(undecided, holder).length === 0) return
+  throw new WaybillError(
+    'publish.dedup-pending',
+    `the dedup key is held by the half message ${holder}, which nobody has decided yet; try again once it is, or let the transaction fail`,
+    { holder },
+  )
 }
 
 export function takeDedupKeys(

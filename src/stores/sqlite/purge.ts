@@ -86,4 +86,9 @@ function purgeRecords(connection: SqliteConnection, before: number): void {
   )
   connection.run('delete from waybill_suppressed where at < ?', before)
   connection.run('delete from waybill_dedup_keys where expires_at < ?', before)
+  connection.run(
+    "delete from waybill_halves where state in ('committed', 'rolled-back') and decided_at < ?",
+    before,
+  )
+  connection.run('delete from waybill_ended where at < ?', before)
 }

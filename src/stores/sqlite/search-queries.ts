@@ -1,4 +1,4 @@
-import type { DispositionState } from '../../core/state.ts'
+import { type DispositionState, type State, dispositionStates } from '../../core/state.ts'
 import type { SearchQuery } from '../../core/store.ts'
 import type { SqlValue, SqliteConnection } from './driver.ts'
 import { readersIn } from './groups.ts'
@@ -7,6 +7,13 @@ import { readersIn } from './groups.ts'
 export const messageFields =
   'id, service, topic, queue, pos, tag, key, sharding_key, published_at, source, source_queue, source_pos'
 export const copies = `(select grp, ${messageFields.replace('id,', 'message_id as id,')} from waybill_copies)`
+
+/** The states of messages that the log holds or has held; `searchElsewhere` has the others. */
+function isInLog(state: State): state is DispositionState | 'waiting' | 'in-transit' {
+  return (
+    state === 'waiting' || state === 'in-transit' || (dispositionStates as readonly State[]).includes(state)
+  )
+}
 
 /** A part of a statement, or all of it but its limit, with what is bound to it. */
 export interface Query {
@@ -20,6 +27,7 @@ export interface Query {
  */
 export function queriesOf(connection: SqliteConnection, query: SearchQuery): readonly Query[] {
   const { state, group } = query
+  if (state !== undefined && !isInLog(state)) return []
   if (state === undefined) return inAnyState(connection, query)
   if (state === 'waiting' || state === 'in-transit') return beyondCursors(connection, query, state)
   const groups = group === undefined ? readersIn(connection) : [group]

@@ -3,6 +3,7 @@ import type { State } from '../../core/state.ts'
 import type { Found, SearchQuery } from '../../core/store.ts'
 import type { Row, SqliteConnection } from './driver.ts'
 import { toSource } from './rows.ts'
+import { searchElsewhere } from './search-elsewhere.ts'
 import { copies, messageFields, queriesOf } from './search-queries.ts'
 
 const limitDefault = 100
@@ -14,8 +15,9 @@ export function search(connection: SqliteConnection, query: SearchQuery): readon
   const hits = queriesOf(connection, query).flatMap(({ sql, params }) =>
     connection.all(`${sql} limit ?`, ...params, limit),
   )
+  const elsewhere = searchElsewhere(connection, query, limit)
   const newestFirst = [...new Set(hits.sort(byTime).map((hit) => hit['id'] as MessageId))]
-  return newestFirst.slice(0, limit).flatMap((id) => {
+  const inLog = newestFirst.slice(0, limit).flatMap((id) => {
     const row = connection.all(
       `select ${messageFields} from waybill_messages where id = ? union all select ${messageFields} from ${copies} where id = ? limit 1`,
       id,
@@ -23,6 +25,8 @@ export function search(connection: SqliteConnection, query: SearchQuery): readon
     )[0]
     return row ? [toFound(connection, row)] : []
   })
+  if (elsewhere.length === 0) return inLog
+  return [...inLog, ...elsewhere].toSorted((a, b) => b.publishedAt - a.publishedAt).slice(0, limit)
 }
 
 function byTime(a: Row, b: Row): number {

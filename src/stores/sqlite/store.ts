@@ -1,8 +1,11 @@
+import type { DelayedStore } from '../../core/delayed.ts'
 import { WaybillError } from '../../core/errors.ts'
+import type { HalfStore } from '../../core/half.ts'
 import type { MessageId, OwnerId } from '../../core/ids.ts'
 import type { LoggedMessage, PublishedEnvelope } from '../../core/message.ts'
 import type { Ports } from '../../core/ports.ts'
 import type * as contract from '../../core/store.ts'
+import { cancelDelayed, moveDue, nextDelayed } from './delayed.ts'
 import { listDeadLetters, discardDead, redrive } from './dead-letters.ts'
 import * as dispositions from './dispositions.ts'
 import type { SqliteConnection, SqliteTx } from './driver.ts'
@@ -15,6 +18,7 @@ import {
   registerGroups,
   unordered,
 } from './groups.ts'
+import * as halves from './halves.ts'
 import { land, landedUpTo } from './landing.ts'
 import * as leases from './leases.ts'
 import * as log from './log.ts'
@@ -234,6 +238,60 @@ export class SqliteStore implements contract.Store<SqliteTx> {
 
   async lag(): Promise<readonly contract.QueueLag[]> {
     return this.#read((reader) => log.lag(reader))
+  }
+
+  readonly delayed: DelayedStore<SqliteTx> = {
+    moveDue: async (lease, now, limit) => {
+      // Nothing is written when nothing is due (P15).
+      const next = nextDelayed(this.#parts.reader, lease)
+      if (next === undefined || next > now) return 0
+      return this.#write((connection) => moveDue(connection, lease, now, limit))
+    },
+    nextDelayed: async (lease) => nextDelayed(this.#parts.reader, lease),
+    cancel: (tx, which, because) => {
+      try {
+        return cancelDelayed(this.#parts.connectionOf(tx), which, because, this.#now())
+      } catch (error) {
+        throw this.#parts.coded(error)
+      }
+    },
+  }
+
+  readonly halves: HalfStore<SqliteTx> = {
+    prepare: (message, topic, checkAt) =>
+      this.#write((connection) => {
+        this.#topics.ensure(connection, topic, this.#now())
+        return halves.prepareHalf(connection, message, topic, checkAt, this.#now())
+      }),
+    postpone: (id, checkAt) => this.#write((connection) => halves.postponeCheck(connection, id, checkAt)),
+    decideIn: (tx, id, decision, by, because) => {
+      try {
+        halves.decideHalf(
+          this.#parts.connectionOf(tx),
+          { id, decision, by, because, expired: false },
+          this.#now(),
+        )
+      } catch (error) {
+        throw this.#parts.coded(error)
+      }
+    },
+    decide: (id, decision, by, because, expired = false) =>
+      this.#write((connection) =>
+        halves.decideHalf(connection, { id, decision, by, because, expired }, this.#now()),
+      ),
+    takeChecks: async (service, topics, until, limit) => {
+      // Nothing is written when nothing is due (P15).
+      const next = halves.nextCheck(this.#parts.reader, service, topics)
+      if (next === undefined || next > this.#now()) return []
+      return this.#write((connection) =>
+        halves.takeChecks(connection, service, topics, until, limit, this.#now()),
+      )
+    },
+    recordUnknown: (id, answered, checkAt, because) =>
+      this.#write((connection) => halves.recordUnknown(connection, id, answered, checkAt, because)),
+    doubt: (id, because) => this.#write((connection) => halves.doubtHalf(connection, id, because)),
+    nextCheck: async (service, topics) => halves.nextCheck(this.#parts.reader, service, topics),
+    list: async (filter) => halves.listHalves(this.#parts.reader, filter),
   }
 
   async epoch(): Promise<string> {

@@ -1,4 +1,5 @@
 import { migration as log } from './0001-log.sql.ts'
+import { migration as dueAndHalves } from './0002-due-and-halves.sql.ts'
 import type { Migration } from './migration.ts'
 
-export const migrations: readonly Migration[] = [log]
+export const migrations: readonly Migration[] = [log, dueAndHalves]

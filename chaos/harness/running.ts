@@ -86,8 +86,11 @@ export class Running {
     return this.#signal('SIGKILL')
   }
 
-  /** SIGTERM: it stops its Waybill and ends by itself. */
+  /** SIGTERM: it stops its Waybill and ends by itself. Before it has begun to start it has no handler for the signal, and would die of it. */
   async terminate(): Promise<Ended> {
+    const isHeard = (): boolean =>
+      this.#end !== undefined || this.events.some(({ type }) => type === 'starting' || type === 'ready')
+    await until(`${this.name} (${this.pid}) hears SIGTERM`, isHeard, saysWithinMs)
     return this.#signal('SIGTERM')
   }
 

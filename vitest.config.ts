@@ -42,6 +42,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'int',
+          globalSetup: ['./scripts/services/vitest-setup.ts'],
           include: ['**/*.int.test.ts'],
           exclude: ['**/node_modules/**', 'dist/**'],
           testTimeout: 120_000,

@@ -52,11 +52,22 @@ test('the SQLite bench measures everything that has a goal, and ends with one JS
   expect(lines.filter((line) => / n=\d+/.test(line))).toHaveLength(Object.keys(report.figures).length)
 })
 
+test('the trace bench measures tracing by key and the books', () => {
+  const { status, stdout } = bench('trace', '--quick', '--json')
+  expect(status).toBe(0)
+  const report = JSON.parse(stdout.trimEnd().split('\n').at(-1)!) as Report
+  expect(report.goals.map((goal) => goal.figure).toSorted()).toEqual([
+    'trace.books.ledger',
+    'trace.key.p50',
+    'trace.key.p99',
+  ])
+})
+
 test('a bench that does not exist ends with status 2 and the names of those that do', () => {
   const { status, stdout, stderr } = bench('oracle')
   expect(status).toBe(2)
   expect(stdout).toBe('')
-  expect(stderr).toContain('there is no bench "oracle"; there are: sqlite')
+  expect(stderr).toContain('there is no bench "oracle"; there are: sqlite, trace')
 })
 
 test('a measure that does not exist ends with status 2 and the names of those that do', () => {

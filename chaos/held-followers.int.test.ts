@@ -1,25 +1,13 @@
 import { describe, expect, test } from 'vitest'
 import { until } from '../src/testing/index.ts'
-import { allOnce, books } from './harness/effects.ts'
+import { allOnce, books, sequence } from './harness/effects.ts'
 import type { Running } from './harness/running.ts'
-import { Stage, cleanEnd, killed, orders } from './harness/stage.ts'
+import { Stage, cleanEnd, killed, numbersOf, orders } from './harness/stage.ts'
 
 const accounts = 3
 const states = `select state, count(*) as n from waybill_v_dispositions where state <> 'done' group by state order by state`
 
-/** The numbers of an account's orders in the order in which they took effect. */
-function sequence(stage: Stage, account: number): readonly unknown[] {
-  return stage
-    .rows('coupon', 'select n from effects where account = ? order by rowid', `account-${account}`)
-    .map(({ n }) => n)
-}
-
-/** 1, 4, 7 … for account 1 of three. */
-function numbers(account: number, upTo: number): readonly number[] {
-  return orders(1, upTo, undefined, accounts)
-    .filter((order) => order.account === `account-${account}`)
-    .map(({ n }) => n)
-}
+const numbers = (account: number, upTo: number): readonly number[] => numbersOf(account, upTo, accounts)
 
 /** So that a consumer that starts now reads heads and followers in one window. */
 async function allAreSent(stage: Stage, order: Running): Promise<void> {

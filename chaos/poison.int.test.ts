@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { seededRandom, until } from '../src/testing/index.ts'
-import { books } from './harness/effects.ts'
-import { Stage, cleanEnd, orders } from './harness/stage.ts'
+import { books, sequence } from './harness/effects.ts'
+import { Stage, cleanEnd, numbersOf, orders } from './harness/stage.ts'
 import type { GroupConfig } from './programs/consumer.ts'
 import { Supervisor } from './harness/supervisor.ts'
 
@@ -72,6 +72,89 @@ describe.concurrent('P17: a message that kills its process', () => {
     })
     expect(await Promise.all(consumers.map((consumer) => consumer.rest()))).toEqual([cleanEnd, cleanEnd])
     expect(stage.rows('coupon', blamed)).toEqual([])
+  })
+})
+
+describe.concurrent('P17, P21: poison at the head of an ordered key', () => {
+  const accounts = 4
+  const poisonous = 3
+  const groups = [{ group: 'ledger', ordered: true }]
+  const like = (n: number): object => ({ poison: n === poisonous })
+
+  /** Consumers that died of it until it was found, with its followers held and everybody else's orders done; more of both came since. */
+  async function poisoned(stage: Stage): Promise<readonly Supervisor[]> {
+    const order = stage.order({ orders: orders(1, 40, like, accounts) })
+    await order.says('placed')
+    const consumers = [1, 2].map(() => new Supervisor(() => stage.consumer('coupon', groups)))
+    await stage.drained(['coupon'], 60_000)
+    expectHeld(stage, 40)
+    order.tell({ type: 'place', request: 1, orders: orders(41, 60, like, accounts) })
+    await order.says('placed', ({ request }) => request === 1)
+    await stage.drained(['coupon'])
+    expectHeld(stage, 60)
+    return consumers
+  }
+
+  /** The poison is dead, its key stands still behind it, the other keys are complete and in order. */
+  function expectHeld(stage: Stage, upTo: number): void {
+    expect(stage.rows('coupon', dead)).toMatchObject([{ cause: 'handler.poison' }])
+    expect(
+      stage.rows(
+        'coupon',
+        "select state, count(*) as n from waybill_v_dispositions where state <> 'done' group by state order by state",
+      ),
+    ).toEqual([
+      { state: 'dead', n: 1 },
+      { state: 'held', n: numbersOf(poisonous, upTo, accounts).length - 1 },
+    ])
+    for (const account of [0, 1, 2])
+      expect(sequence(stage, account)).toEqual(numbersOf(account, upTo, accounts))
+    expect(sequence(stage, poisonous)).toEqual([])
+  }
+
+  async function rest(consumers: readonly Supervisor[]): Promise<void> {
+    expect(await Promise.all(consumers.map((consumer) => consumer.rest()))).toEqual([cleanEnd, cleanEnd])
+  }
+
+  test('redriven while it still kills it is found again and goes on holding; redriven once healed, all of its key follow in order', async (context) => {
+    const stage = new Stage(context, { queues: 2 })
+    const consumers = await poisoned(stage)
+    const redrive = async (): Promise<void> => {
+      await consumers[0]!.current.says('ready')
+      consumers[0]!.current.tell({ type: 'redrive', group: 'ledger' })
+    }
+    await redrive()
+    await until(
+      'it was found again',
+      () => stage.number('coupon', 'select generation from waybill_dead_letters') === 1,
+      60_000,
+    )
+    await stage.drained(['coupon'])
+    expectHeld(stage, 60)
+
+    stage.heal()
+    await redrive()
+    const all = numbersOf(poisonous, 60, accounts)
+    await until('its followers took effect', () => sequence(stage, poisonous).length >= all.length)
+    await rest(consumers)
+    expect(sequence(stage, poisonous)).toEqual(all)
+    expect(books(stage, 'coupon', 'ledger')).toMatchObject({ once: 60, duplicate: 0, misordered: 0 })
+    expect(stage.rows('coupon', dead)).toEqual([])
+  })
+
+  test('discarded, it lets its followers go on, in order', async (context) => {
+    const stage = new Stage(context, { queues: 2 })
+    const consumers = await poisoned(stage)
+    await consumers[1]!.current.says('ready')
+    consumers[1]!.current.tell({ type: 'discard', group: 'ledger' })
+    const followers = numbersOf(poisonous, 60, accounts).slice(1)
+    await until('its followers took effect', () => sequence(stage, poisonous).length >= followers.length)
+    await rest(consumers)
+    expect(sequence(stage, poisonous)).toEqual(followers)
+    expect(books(stage, 'coupon', 'ledger')).toMatchObject({ once: 59, lost: 1, duplicate: 0, misordered: 0 })
+    expect(
+      stage.rows('coupon', "select distinct state from waybill_v_dispositions where state <> 'done'"),
+    ).toEqual([{ state: 'discarded' }])
   })
 })
 

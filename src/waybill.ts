@@ -1,6 +1,6 @@
 import { Consumers } from './consume/consumers.ts'
 import { contextMaker } from './consume/context.ts'
-import type { BatchHandler, Context, Handler } from './consume/handler.ts'
+import type { BatchHandler, Handler } from './consume/handler.ts'
 import { GroupReader } from './consume/group-reader.ts'
 import { HandlerGate } from './consume/handler-gate.ts'
 import {
@@ -8,14 +8,18 @@ import {
   type ConsumeOptions,
   settingsOf as consumeSettingsOf,
 } from './consume/options.ts'
-import type { Subscription } from './consume/subscription.ts'
+import { type Subscription, subscriptionOf } from './consume/subscription.ts'
 import type { Database, OpenDatabase } from './core/database.ts'
-import { WaybillError, isWaybillError } from './core/errors.ts'
+import type { StoredGroup } from './core/groups.ts'
+import type { ListedDependency } from './core/dependencies.ts'
+import { WaybillError } from './core/errors.ts'
+import type { BookStore } from './core/books.ts'
+import type { Asked, StoreFacts } from './core/facts.ts'
 import type { Decision } from './core/half.ts'
 import type { MessageId } from './core/ids.ts'
 import type { QueueReaders } from './core/log-reading.ts'
 import { type Answer, type MaybePromise, chain } from './core/maybe-promise.ts'
-import type { Message, NewMessage } from './core/message.ts'
+import type { NewMessage } from './core/message.ts'
 import type { Ports } from './core/ports.ts'
 import type { Found, QueueLag, SearchQuery, Store } from './core/store.ts'
 import type { Addressed, Topic } from './core/topic.ts'
@@ -25,15 +29,21 @@ import { Lander } from './land/lander.ts'
 import { logReading } from './log/queue-readers.ts'
 import { startUpkeep } from './log/upkeep.ts'
 import { type WaybillOptions, type WaybillSettings, settingsOf } from './options.ts'
-import { Publisher } from './publish/publisher.ts'
+import { Publisher, withIdsIfUnknown } from './publish/publisher.ts'
 import { CheckBacks } from './publish/check-backs.ts'
 import type { ComposeOptions } from './publish/compose.ts'
 import { HalfMessages, type HalfResult, type HalfWork } from './publish/half-messages.ts'
 import { DeadLetters } from './recover/dead-letters.ts'
+import { DependencyWatch } from './recover/dependency-watch.ts'
+import { Groups } from './recover/groups.ts'
 import { Halves } from './recover/halves.ts'
+import { RedriveRunner } from './recover/redrive-runner.ts'
+import { Redrives } from './recover/redrives.ts'
 import { DueMover } from './relay/due-mover.ts'
 import { Relay, relayReader } from './relay/relay.ts'
 import { systemPorts } from './system.ts'
+import { type Ledger, type LedgerOptions, ledger } from './trace/ledger.ts'
+import { type Trace, type TraceOptions, trace } from './trace/trace.ts'
 import { Counters } from './observe/counters.ts'
 
 const stopWithinMsDefault = 10_000
@@ -56,6 +66,10 @@ export class Waybill<Tx, Mode extends 'sync' | 'async'> {
   readonly deadLetters: DeadLetters
   /** Half messages that nobody has decided: list them, decide them. */
   readonly halves: Halves
+  /** Many dead letters delivered again at a rate: start, watch, pause, cancel. */
+  readonly redrives: Redrives
+  /** Consumer groups: list, hold, let go on, remove. */
+  readonly groups: Groups
   readonly #options: WaybillOptions<Tx, Mode>
   readonly #settings: WaybillSettings
   readonly #ports: Ports
@@ -71,6 +85,8 @@ export class Waybill<Tx, Mode extends 'sync' | 'async'> {
   #state: 'new' | 'starting' | 'started' | 'stopping' | 'stopped' = 'new'
   #starting: Promise<void> = Promise.resolve()
   #stopped: Promise<void> | undefined
+  #redriving: RedriveRunner | undefined
+  readonly #dependencies: DependencyWatch
   /** What to end with the readers, and what only then, because what still drains works with it. */
   readonly #endings: { readonly first: Ending[]; readonly last: Ending[] } = { first: [], last: [] }
 
@@ -98,19 +114,22 @@ export class Waybill<Tx, Mode extends 'sync' | 'async'> {
     }
     this.#publisher = new Publisher(this.#database, composing)
     this.#halfMessages = new HalfMessages(this.#database, composing)
-    this.#readers = logReading(this.#ports).over(
-      this.#database.store,
-      this.#ports.ids.owner(),
-      this.#settings.leaseMs,
-    )
-    this.deadLetters = new DeadLetters(
-      () => this.#store(),
-      () => this.#readers.poke(),
-    )
-    this.halves = new Halves(
-      () => this.#store(),
-      () => this.#readers.poke(),
-    )
+    const redriving = (): void => this.#redriving?.poke()
+    const owner = this.#ports.ids.owner()
+    this.#readers = logReading(this.#ports).over(this.#database.store, owner, this.#settings.leaseMs)
+    this.#dependencies = new DependencyWatch({
+      store: this.#database.store,
+      ports: this.#ports,
+      owner,
+      service: options.service,
+      redriving,
+    })
+    const store = (): Store<never> => this.#store()
+    const changed = (): void => this.#readers.poke()
+    this.deadLetters = new DeadLetters(store, changed)
+    this.halves = new Halves(store, changed)
+    this.groups = new Groups(store, changed)
+    this.redrives = new Redrives(store, redriving, this.#ports.ids.epoch)
     this.#health = new HealthWatch(this.#ports.clock)
   }
 
@@ -156,14 +175,7 @@ export class Waybill<Tx, Mode extends 'sync' | 'async'> {
     options: { readonly because?: string } = {},
   ): Answer<Mode, 'cancelled' | 'too-late'> {
     this.#assertOpen()
-    this.#database.assertInTransaction(tx)
-    const { delayed } = this.#database.store
-    const cancelled = delayed.cancel(
-      tx,
-      { service: this.service, topic: topic.name, ...which },
-      options.because ?? 'cancelled by its publisher',
-    )
-    return chain(cancelled, (ids) => (ids.length > 0 ? 'cancelled' : 'too-late')) as Answer<
+    return this.#publisher.cancel(tx, topic.name, which, options.because) as Answer<
       Mode,
       'cancelled' | 'too-late'
     >
@@ -190,13 +202,7 @@ export class Waybill<Tx, Mode extends 'sync' | 'async'> {
     try {
       return await this.#database.transaction({ work: tracked })
     } catch (error) {
-      if (!isWaybillError(error, 'store.commit-unknown')) throw error
-      throw new WaybillError(
-        error.code,
-        error.reason,
-        { ...error.facts, messages: published },
-        { cause: error },
-      )
+      throw withIdsIfUnknown(error, published)
     } finally {
       this.#readers.poke()
     }
@@ -274,19 +280,7 @@ export class Waybill<Tx, Mode extends 'sync' | 'async'> {
         `consumer group ${settings.group}: consume must be called before start`,
         { group: settings.group },
       )
-    if (typeof handler !== 'function')
-      throw new WaybillError(
-        'group.options-invalid',
-        `consumer group ${settings.group}: the handler must be a function`,
-        { group: settings.group },
-      )
-    const handle =
-      settings.batch === undefined
-        ? (messages: readonly Message<unknown>[], context: Context<Tx>) =>
-            (handler as Handler<unknown, Tx>)(messages[0]!, context)
-        : (messages: readonly Message<unknown>[], context: Context<Tx>) =>
-            (handler as BatchHandler<unknown, Tx>)(messages, context)
-    this.#consumers.add({ topic: topic as Topic<never, unknown>, settings, handle })
+    this.#consumers.add(subscriptionOf(topic as Topic<never, unknown>, settings, handler))
     return { group: settings.group, topic: topic.name }
   }
 
@@ -331,14 +325,48 @@ export class Waybill<Tx, Mode extends 'sync' | 'async'> {
     return this.#store().lag()
   }
 
+  /**
+   * Where a message is, by id or business key, and in one sentence where it stopped, as far as this database knows.
+   * Several databases at once: `trace(sources, asked)`.
+   */
+  async trace(asked: string, options: TraceOptions = {}): Promise<Trace> {
+    return trace([[this.service, this]], asked, options)
+  }
+
+  /** The books of this database: every accepted message is in exactly one state (P30). Several at once: `ledger(sources)`. */
+  async ledger(options: LedgerOptions = {}): Promise<Ledger> {
+    const { clock } = this.#ports
+    const breathe = (): Promise<void> => new Promise((turn) => void clock.afterTurn(turn))
+    return ledger([[this.service, this]], { breathe, ...options })
+  }
+
+  /** What this database knows of the messages asked for; what `trace` works with. */
+  async facts(asked: Asked): Promise<StoreFacts> {
+    return this.#store().facts.of(asked)
+  }
+
+  /** What `ledger` works with: this database's books, to read in portions. */
+  async books(): Promise<BookStore> {
+    return this.#store().facts.books
+  }
+
+  /** How the instances of this database's services find what they depend on outside: up, down, or being tested. */
+  async dependencies(): Promise<readonly ListedDependency[]> {
+    return this.#store().dependencies.list()
+  }
+
   /** The schema version that was found when the database was opened, and the one that it has now. */
-  get schema(): { readonly before: number; readonly now: number } {
+  async schema(): Promise<{ readonly before: number; readonly now: number }> {
+    this.#assertOpen()
+    await this.#database.ready()
     return this.#database.schema
   }
 
   /** Readiness by progress: a queue is stalled when messages wait and its cursor has not moved for a minute, seen between calls. */
   async health(): Promise<Health> {
     const own = new Set([relayReader, ...this.#consumers.groups.map((group) => group[0]!.settings.group)])
+    // One that an operator holds is not stalled, and whoever restarts what is not ready must leave it alone.
+    for (const { name, paused } of await this.groups.list()) if (paused) own.delete(name)
     return this.#health.judge(
       this.#state === 'started',
       (await this.lag()).filter((queue) => own.has(queue.reader)),
@@ -370,21 +398,26 @@ export class Waybill<Tx, Mode extends 'sync' | 'async'> {
 
   async #start(parts: { relay: boolean; land: boolean; consume: boolean }): Promise<void> {
     const { store } = this.#database
+    await this.#database.ready()
     const groups = this.#consumers.declarations()
+    const before = await store.groups.list()
     const { transport: carrier } = this.#options
+    const upkeep = (log: Store<never>) => startUpkeep(log, this.#ports, this.#settings.retentionMs)
     this.#endings.last.push(this.#ports.keepAlive())
-    this.#endings.first.push(startUpkeep(store, this.#ports, this.#settings.retentionMs))
+    this.#endings.first.push(upkeep(store))
     const transport = await carrier?.open({
       ports: this.#ports,
       service: this.service,
       leaseMs: this.#settings.leaseMs,
       logReading: logReading(this.#ports),
-      upkeep: (log) => startUpkeep(log, this.#ports, this.#settings.retentionMs),
+      upkeep,
     })
     if (transport) this.#endings.last.push(() => transport.close())
     for (const group of groups) await store.declareGroup(group)
-    if (transport && groups.length > 0) await this.#subscribe(transport)
+    if (transport && groups.length > 0) await this.#subscribe(transport, before)
     if (parts.consume) this.#addGroups()
+    this.#dependencies.start()
+    this.#endings.first.push(() => this.#dependencies.stop())
     if (parts.relay) this.#readers.add(new DueMover(store, this.#ports))
     if (transport && parts.relay)
       this.#readers.add(new Relay({ store, transport, transportName: carrier!.name, ports: this.#ports }))
@@ -398,6 +431,14 @@ export class Waybill<Tx, Mode extends 'sync' | 'async'> {
     })
     checks.start()
     this.#endings.first.push((withinMs) => checks.stop(withinMs))
+    const redriving = new RedriveRunner({
+      redrives: store.redrives,
+      ports: this.#ports,
+      redriven: () => this.#readers.poke(),
+    })
+    redriving.start()
+    this.#redriving = redriving
+    this.#endings.first.push(() => redriving.stop())
     if (transport && parts.land && groups.length > 0) {
       const lander = new Lander({
         store,
@@ -425,11 +466,11 @@ export class Waybill<Tx, Mode extends 'sync' | 'async'> {
     }
   }
 
-  async #subscribe(transport: OpenTransport): Promise<void> {
+  async #subscribe(transport: OpenTransport, before: readonly StoredGroup[]): Promise<void> {
     const { store } = this.#database
     await transport.subscribe({
       databaseId: await store.epoch(),
-      topics: this.#consumers.topics(),
+      topics: this.#consumers.topics(before),
       landedUpTo: (source, topic, queue) => store.landedUpTo(source, topic, queue),
     })
   }
@@ -440,6 +481,7 @@ export class Waybill<Tx, Mode extends 'sync' | 'async'> {
       this.publish(tx, topic, message),
     )
     for (const subscriptions of this.#consumers.groups) {
+      const { settings } = subscriptions[0]!
       this.#readers.add(
         new GroupReader(
           {
@@ -447,6 +489,7 @@ export class Waybill<Tx, Mode extends 'sync' | 'async'> {
             ports: this.#ports,
             context,
             gate,
+            dependencies: this.#dependencies.gateOf(settings.group, settings.dependencies),
             receiptHorizonMs: this.#settings.retentionMs,
           },
           subscriptions as readonly Subscription<Tx>[],

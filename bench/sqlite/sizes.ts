@@ -18,6 +18,7 @@ export interface Sizes {
     readonly perSecond: number
   }
   readonly memory: { readonly rounds: number; readonly messages: number }
+  readonly trace: { readonly rounds: number; readonly traces: number }
   readonly history: { readonly rounds: number; readonly messages: number; readonly block: number }
 }
 
@@ -35,6 +36,7 @@ const full: Sizes = {
   drain: { rounds: 5, batched: 200_000, single: 10_000 },
   latency: { rounds: 3, messages: 600, warmUp: 50, perSecond: 50 },
   memory: { rounds: 2, messages: 1_000_000 },
+  trace: { rounds: 5, traces: 200 },
   history: { rounds: 20, messages: 1_000_000, block: 25_000 },
 }
 
@@ -45,5 +47,6 @@ const small: Sizes = {
   drain: { rounds: 1, batched: 2_000, single: 100 },
   latency: { rounds: 1, messages: 30, warmUp: 5, perSecond: 50 },
   memory: { rounds: 1, messages: 2_000 },
+  trace: { rounds: 2, traces: 20 },
   history: { rounds: 2, messages: 2_000, block: 500 },
 }

@@ -42,6 +42,17 @@ export function allOnce(committed: number, ordered: boolean): Partial<Books> {
   }
 }
 
+/** The numbers of an account's orders in the order in which they took effect in the group `ledger` of the service `coupon`. */
+export function sequence(stage: Stage, account: number): readonly unknown[] {
+  return stage
+    .rows(
+      'coupon',
+      "select n from effects where grp = 'ledger' and account = ? order by rowid",
+      `account-${account}`,
+    )
+    .map(({ n }) => n)
+}
+
 function misordered(
   placed: readonly Readonly<Record<string, unknown>>[],
   effects: readonly Readonly<Record<string, unknown>>[],

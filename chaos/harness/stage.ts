@@ -161,3 +161,10 @@ export function orders(
     return { n, account: `account-${n % accounts}`, ...like(n) }
   })
 }
+
+/** The numbers of one account's orders up to a number: 1, 4, 7 … for account 1 of three. */
+export function numbersOf(account: number, upTo: number, accounts: number): readonly number[] {
+  return orders(1, upTo, undefined, accounts)
+    .filter((order) => order.account === `account-${account}`)
+    .map(({ n }) => n)
+}

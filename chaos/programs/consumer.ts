@@ -1,5 +1,5 @@
 /** A consuming service: each group writes one row per message into a table without unique keys, so that a second effect would show. */
-import { existsSync } from 'node:fs'
+import { appendFileSync, existsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { type SqliteTx, sqlite } from '../../src/databases/sqlite.ts'
@@ -50,13 +50,24 @@ await waybill.transaction((tx) => {
   )
 })
 
+const isHealed = (): boolean => existsSync(join(config.folder, healedFile))
+
+/** How often an order was given to a handler, this delivery among them. In a file: a transaction that rolls back must not take it back. */
+function deliveries({ n }: OrderBody, { group }: GroupConfig): number {
+  const file = join(config.folder, `deliveries-${group}-${n}`)
+  appendFileSync(file, '.')
+  return statSync(file).size
+}
+
 const leaves = new Map<string, () => void>()
 on('go', (event) => leaves.get(`${String(event['group'])}/${String(event['n'])}`)?.())
 
 /** What a handler does before its first statement: fail, die, wait or work, as the order wants. */
 async function prepare(body: OrderBody, group: GroupConfig, attempt: number): Promise<void> {
   if (attempt <= (body.failures ?? 0)) throw new Error(`planted failure ${attempt} of order ${body.n}`)
-  if (body.sick && !existsSync(join(config.folder, healedFile))) throw new Error('planted sickness')
+  if (body.sick && !isHealed()) throw new Error('planted sickness')
+  if (body.sickFor !== undefined && deliveries(body, group) <= body.sickFor)
+    throw new Error('planted sickness of some deliveries')
   if (body.waits) {
     tell({ type: 'waits', n: body.n, group: group.group })
     await new Promise<void>((resolve) => leaves.set(`${group.group}/${body.n}`, resolve))
@@ -78,7 +89,7 @@ function write(tx: SqliteTx, body: OrderBody, group: string, attempt: number): v
     throw error
   }
   // In the open transaction, with its effect written: the worst moment.
-  if (body.poison) die(`order ${body.n} is poison`)
+  if (body.poison && !isHealed()) die(`order ${body.n} is poison`)
 }
 
 for (const group of config.groups) {
@@ -102,11 +113,34 @@ for (const group of config.groups) {
     })
 }
 
+const note = { by: 'test', because: 'healed' }
 on('redrive', (event) => {
   void (async () => {
     const dead = await waybill.deadLetters.list({ group: event['group'] as string })
-    const count = await waybill.deadLetters.redrive(dead, { by: 'test', because: 'healed' })
+    const count = await waybill.deadLetters.redrive(dead, note)
     tell({ type: 'redriven', count })
+  })()
+})
+on('discard', (event) => {
+  void (async () => {
+    const dead = await waybill.deadLetters.list({ group: event['group'] as string })
+    const count = await waybill.deadLetters.discard(dead, { by: 'test', because: 'beyond help' })
+    tell({ type: 'given-up', count })
+  })()
+})
+on('start-redrive', (event) => {
+  void (async () => {
+    const { id, group, perSecond } = event as { id?: string; group?: string; perSecond?: number }
+    tell({
+      type: 'redrive',
+      ...(await waybill.redrives.start({ group: group! }, { id: id!, perSecond: perSecond!, ...note })),
+    })
+  })()
+})
+on('change-redrive', (event) => {
+  void (async () => {
+    const { id, change } = event as { id?: string; change?: 'pause' | 'resume' | 'cancel' }
+    tell({ type: 'redrive', ...(await waybill.redrives[change!](id!, note)) })
   })()
 })
 on('metrics', () => void (async () => tell({ type: 'metrics', text: await waybill.metrics() }))())

@@ -9,12 +9,14 @@ export interface OrderBody {
   readonly failures?: number
   /** Its transaction rolls back after publishing. */
   readonly declined?: boolean
-  /** Kills the process that handles it. */
+  /** Kills the process that handles it, until the test has healed the world (`healedFile`). */
   readonly poison?: boolean
   /** Its handler asks the test and waits for its leave. */
   readonly waits?: boolean
   /** Fails until the test has healed the world (`healedFile`). */
   readonly sick?: boolean
+  /** This many deliveries fail in each group, whichever process makes them and however often it was redriven. */
+  readonly sickFor?: number
 }
 
 export const healedFile = 'healed'

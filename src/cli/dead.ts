@@ -14,16 +14,21 @@ interface NamedDeadLetter extends DeadLetter {
   readonly database: string
 }
 
-interface DeadOptions extends Shared {
+/** Which dead letters. */
+export interface DeadFilters {
   readonly group?: string
   readonly topic?: string
   readonly key?: string
   readonly id?: string
   readonly cause?: string
+  readonly dependency?: string
+}
+
+interface DeadOptions extends Shared, DeadFilters {
   readonly all?: boolean
 }
 
-const allOfThem = 1_000
+const atOnceMax = 1_000
 
 /** `waybill dead list | redrive | discard` */
 export function deadCommands(program: Command): void {
@@ -35,20 +40,14 @@ export function deadCommands(program: Command): void {
       print(options, letters, () => describeDead(letters))
     })
   for (const action of ['redrive', 'discard'] as const) {
-    noted(deadFilters(shared(dead.command(action))), 'in the audit')
+    allOfThem(noted(deadFilters(shared(dead.command(action))), 'in the audit'))
       .description(
         action === 'redrive'
           ? 'deliver dead letters again, in the order of their keys'
           : 'give dead letters up for good',
       )
-      .option('--all', 'every dead letter of these databases: needed when no filter is given')
       .action(async (options: DeadOptions & Noted) => {
-        const filter = filterOf(options)
-        if (Object.keys(filter).length === 0 && !options.all)
-          throw new WaybillError(
-            'config.invalid',
-            `say which dead letters to ${action}: give a filter such as --group, or --all`,
-          )
+        const filter = meantFilterOf(options, action)
         const count = await actOnDead(await targets(options.database), filter, action, noteOf(options))
         print(
           options,
@@ -81,7 +80,7 @@ async function actOnDead(
   let count = 0
   for (const target of list) {
     count += await withTarget(target, 'check', async (waybill) => {
-      const selection = await waybill.deadLetters.list({ limit: allOfThem, ...filter })
+      const selection = await waybill.deadLetters.list({ limit: atOnceMax, ...filter })
       return action === 'redrive'
         ? waybill.deadLetters.redrive(selection, note)
         : waybill.deadLetters.discard(selection, note)
@@ -100,21 +99,40 @@ function describeDead(letters: readonly NamedDeadLetter[]): string {
     .join('\n')
 }
 
-function deadFilters(command: Command): Command {
+export function deadFilters(command: Command): Command {
   return command
     .option('--group <name>')
     .option('--topic <name>')
     .option('--key <key>', 'business key')
     .option('--id <id>', 'message id')
     .option('--cause <code>', 'such as handler.retries-exhausted')
+    .option('--dependency <name>', 'what their last failure was charged to')
 }
 
-function filterOf({ group, topic, key, id, cause }: DeadOptions): DeadLetterFilter {
+export function allOfThem(command: Command): Command {
+  return command.option('--all', 'every dead letter of these databases: needed when no filter is given')
+}
+
+/** @throws WaybillError `config.invalid` where no filter is given and `--all` is not either */
+export function meantFilterOf(
+  options: DeadFilters & { readonly all?: boolean },
+  action: 'redrive' | 'discard',
+): DeadLetterFilter {
+  const filter = filterOf(options)
+  if (Object.keys(filter).length > 0 || options.all) return filter
+  throw new WaybillError(
+    'config.invalid',
+    `say which dead letters to ${action}: give a filter such as --group, or --all`,
+  )
+}
+
+function filterOf({ group, topic, key, id, cause, dependency }: DeadFilters): DeadLetterFilter {
   return {
     ...(group === undefined ? {} : { group }),
     ...(topic === undefined ? {} : { topic }),
     ...(key === undefined ? {} : { key }),
     ...(id === undefined ? {} : { id: id as MessageId }),
     ...(cause === undefined ? {} : { cause: cause as ErrorCode }),
+    ...(dependency === undefined ? {} : { dependency }),
   }
 }

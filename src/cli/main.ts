@@ -3,9 +3,14 @@ import { Command, CommanderError } from 'commander'
 import { type MessageId, isWaybillError } from '../index.ts'
 import { type Shared, eachTarget, print, shared } from './command.ts'
 import { deadCommands } from './dead.ts'
+import { dependenciesCommand } from './dependencies.ts'
+import { groupsCommands } from './groups.ts'
 import { halfCommands } from './half.ts'
+import { ledgerCommand } from './ledger.ts'
 import { describeMigrated, migrate, printSql } from './migrate.ts'
+import { redrivesCommands } from './redrives.ts'
 import { targets, withTarget } from './targets.ts'
+import { traceCommand } from './trace.ts'
 
 const exitUsage = 2
 const exitFailed = 1
@@ -74,7 +79,12 @@ shared(program.command('search <keyOrId>'))
   })
 
 deadCommands(program)
+redrivesCommands(program)
+groupsCommands(program)
 halfCommands(program)
+dependenciesCommand(program)
+traceCommand(program)
+ledgerCommand(program)
 
 try {
   await program.parseAsync()
@@ -84,6 +94,6 @@ try {
     process.stderr.write(
       `${isWaybillError(error) ? error.message : error instanceof Error ? error.stack : String(error)}\n`,
     )
-    process.exitCode = isWaybillError(error, 'config.invalid') ? exitUsage : exitFailed
+    process.exitCode = isWaybillError(error, 'config.invalid', 'duration.invalid') ? exitUsage : exitFailed
   }
 }

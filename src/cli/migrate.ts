@@ -10,7 +10,7 @@ export interface Migrated extends Target {
 export async function migrate(list: readonly Target[]): Promise<readonly Migrated[]> {
   const results: Migrated[] = []
   for (const target of list)
-    results.push({ ...target, ...(await withTarget(target, 'auto', async (waybill) => waybill.schema)) })
+    results.push({ ...target, ...(await withTarget(target, 'auto', (waybill) => waybill.schema())) })
   return results
 }
 

@@ -251,6 +251,13 @@ export class StoreBench {
     return this.settle(lease, message, { state: 'dead', cause: 'handler.dead-lettered', because })
   }
 
+  /** Everything after the lease's position dies, with the cursor past it. */
+  async buryAll(lease: Lease): Promise<void> {
+    const messages = await this.read(lease)
+    for (const message of messages) await this.bury(lease, message)
+    await this.store.advance(lease, messages.at(-1)!.position)
+  }
+
   async dueIds(lease: Lease, now: number = this.now): Promise<MessageId[]> {
     return idsOf(await this.store.due(lease, now, 1_000))
   }

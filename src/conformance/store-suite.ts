@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict'
 import { type ConformanceTest, suiteOf } from './conformance-test.ts'
 import { StoreBench, type StoreClaims, type StorePromise } from './store-bench.ts'
+import { books } from './store-suite/books.ts'
 import { claiming } from './store-suite/claiming.ts'
 import { deadLetters } from './store-suite/dead-letters.ts'
 import { delayed } from './store-suite/delayed.ts'
+import { dependencies } from './store-suite/dependencies.ts'
+import { facts } from './store-suite/facts.ts'
 import { fences } from './store-suite/fences.ts'
+import { groupAdmin } from './store-suite/group-admin.ts'
 import { groups } from './store-suite/groups.ts'
 import { halves } from './store-suite/halves.ts'
 import { landing } from './store-suite/landing.ts'
@@ -12,6 +16,8 @@ import { leases } from './store-suite/leases.ts'
 import { order } from './store-suite/order.ts'
 import { publishing } from './store-suite/publishing.ts'
 import { reading } from './store-suite/reading.ts'
+import { redriveSteps } from './store-suite/redrive-steps.ts'
+import { redrives } from './store-suite/redrives.ts'
 import { search } from './store-suite/search.ts'
 import { settling } from './store-suite/settling.ts'
 import { suspects } from './store-suite/suspects.ts'
@@ -33,6 +39,7 @@ export function storeSuite<Tx>(
     claimed,
     publishing,
     groups,
+    groupAdmin,
     leases,
     fences,
     reading,
@@ -44,7 +51,12 @@ export function storeSuite<Tx>(
     delayed,
     halves,
     deadLetters,
+    redrives,
+    redriveSteps,
+    dependencies,
     search,
+    facts,
+    books,
     upkeep,
   ].flat()
   return suiteOf(promises, claims, async (work) => StoreBench.use(await make(), work))

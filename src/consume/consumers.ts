@@ -1,6 +1,8 @@
 import { WaybillError } from '../core/errors.ts'
+import type { StoredGroup } from '../core/groups.ts'
 import type { GroupDeclaration, StartPosition } from '../core/store.ts'
 import type { Subscription as TransportSubscription } from '../core/transport.ts'
+import type { ConsumeSettings } from './options.ts'
 import type { Subscription } from './subscription.ts'
 
 /** The `consume` calls of one instance, by group. */
@@ -25,9 +27,12 @@ export class Consumers<Tx> {
       (first.ordered !== settings.ordered ||
         first.onFailure !== settings.onFailure ||
         first.subscriptionVersion !== settings.subscriptionVersion ||
-        first.concurrency !== settings.concurrency)
+        first.concurrency !== settings.concurrency ||
+        !sameDependencies(first, settings))
     ) {
-      refuse('order, onFailure, subscriptionVersion and concurrency must be the same for all its topics')
+      refuse(
+        'order, onFailure, subscriptionVersion, concurrency and dependencies must be the same for all its topics',
+      )
     }
     this.#groups.set(settings.group, [...group, subscription])
   }
@@ -54,20 +59,34 @@ export class Consumers<Tx> {
     })
   }
 
-  /** What to ask the transport for: each topic once, from the earliest start that one of its groups wants. */
-  topics(): TransportSubscription['topics'] {
+  /**
+   * What to ask the transport for: each topic once, from the earliest start that one of its groups wants. `from` counts only at a
+   * group's creation (P26): what a group has read before is asked for from the oldest, in case the carrier has forgotten this service.
+   */
+  topics(before: readonly StoredGroup[]): TransportSubscription['topics'] {
     const topics = new Map<string, TransportSubscription['topics'][number]>()
     for (const { topic, settings } of this.groups.flat()) {
+      const isKnown = before.some(
+        ({ name, topics: read }) => name === settings.group && read.some((one) => one.name === topic.name),
+      )
+      const from = isKnown ? 'oldest' : settings.from
       const other = topics.get(topic.name)
       topics.set(topic.name, {
         name: topic.name,
         queues: topic.queues,
         groups: [...(other?.groups ?? []), settings.group],
-        from: other ? earlier(other.from, settings.from) : settings.from,
+        from: other ? earlier(other.from, from) : from,
       })
     }
     return [...topics.values()]
   }
+}
+
+function sameDependencies(a: ConsumeSettings, b: ConsumeSettings): boolean {
+  return (
+    a.dependencies.length === b.dependencies.length &&
+    a.dependencies.every((dependency) => b.dependencies.includes(dependency))
+  )
 }
 
 function earlier(a: StartPosition | undefined, b: StartPosition | undefined): StartPosition | undefined {

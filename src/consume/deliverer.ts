@@ -1,10 +1,12 @@
-import { WaybillError, invariant } from '../core/errors.ts'
+import { type Blame, DependencyDown } from '../core/dependencies.ts'
+import { WaybillError, invariant, reasonOf } from '../core/errors.ts'
 import type { HeldQueue } from '../core/log-reading.ts'
 import type { LoggedMessage } from '../core/message.ts'
 import type { Counter } from '../core/telemetry.ts'
 import type { Settlement } from '../core/store.ts'
-import { type Delivery, type EffectParts, runEffect } from './effect.ts'
-import { settlementOf } from './failure.ts'
+import { type Delivery, runEffect } from './effect.ts'
+import { heldBehind, isHandlersOwn, postponed, settlementOf } from './failure.ts'
+import type { DeliveryParts } from './parts.ts'
 import type { Subscription } from './subscription.ts'
 
 /**
@@ -12,7 +14,7 @@ import type { Subscription } from './subscription.ts'
  * A failing batch is split in halves, run in order, until the culprit is alone; only then is anything charged (P8).
  */
 export class Deliverer<Tx> {
-  readonly #parts: EffectParts<Tx>
+  readonly #parts: DeliveryParts<Tx>
   readonly #subscription: Subscription<Tx>
   readonly #held: HeldQueue
   /** Ordered groups: keys that failed since the window was read. Their later messages wait behind them (P21). */
@@ -20,7 +22,7 @@ export class Deliverer<Tx> {
   /** Whether an effect's transaction moved the cursor to the end of the window. */
   hasAdvanced = false
 
-  constructor(parts: EffectParts<Tx>, subscription: Subscription<Tx>, held: HeldQueue) {
+  constructor(parts: DeliveryParts<Tx>, subscription: Subscription<Tx>, held: HeldQueue) {
     this.#parts = parts
     this.#subscription = subscription
     this.#held = held
@@ -30,11 +32,10 @@ export class Deliverer<Tx> {
     const { messages } = delivery
     if (messages.length === 0) return
     const effect = await runEffect(this.#parts, this.#subscription, this.#held, delivery)
-    if (effect.result === 'failed') {
-      if (messages.length === 1) await this.#recordFailure(effect.error, delivery)
-      else await this.#split(delivery)
-    } else if (effect.result === 'taken') await this.#deliverRest(delivery)
+    if (effect.result === 'failed') await this.#failed(effect.error, delivery)
+    else if (effect.result === 'taken') await this.#deliverRest(delivery)
     else {
+      this.#parts.dependencies?.handled(messages.map((message) => message.id))
       this.count(effect.result === 'done' ? 'handled' : 'discarded', messages.length)
       this.hasAdvanced ||= delivery.advanceTo !== undefined
     }
@@ -57,6 +58,55 @@ export class Deliverer<Tx> {
   async settle(settlements: readonly Settlement[], advanceTo?: number): Promise<void> {
     await this.#parts.database.store.settle(this.#held.lease, settlements, advanceTo)
     for (const { state } of settlements) this.count(counterOf[state], 1)
+  }
+
+  /** Whoever has a receipt's id but not its body is another message: it was not handled, and must not pass for it (P4). */
+  async parkCollisions(settled: readonly LoggedMessage[]): Promise<void> {
+    const { store } = this.#parts.database
+    const collided = await store.parkCollisions(this.#held.lease, settled)
+    if (collided.length === 0) return
+    this.#parts.ports.log.error(
+      { group: this.#subscription.settings.group, ids: collided },
+      'messages with the ids of others were dead-lettered (receipt.id-collision)',
+    )
+  }
+
+  /** A dependency's failure charges no message, alone or in a batch; any other splits the batch to find the culprit. */
+  async #failed(error: unknown, delivery: Delivery): Promise<void> {
+    const { dependency, retryInMs } = await this.#blame(error, delivery)
+    if (dependency !== null && retryInMs !== null) {
+      this.#assertHeld()
+      const dueAt = this.#parts.ports.clock.now() + retryInMs
+      const { settlements, keys } = postponed(delivery, this.#subscription.settings, {
+        dependency,
+        dueAt,
+        because: reasonOf(error),
+      })
+      this.#parts.ports.reached('consume.failure-not-recorded')
+      await this.settle(settlements)
+      for (const key of keys) this.failedKeys.add(key)
+    } else if (delivery.messages.length === 1) await this.#recordFailure(error, delivery, dependency)
+    else await this.#split(delivery)
+  }
+
+  async #blame(error: unknown, delivery: Delivery): Promise<Blame> {
+    const own = { dependency: null, retryInMs: null }
+    if (isHandlersOwn(error)) return own
+    const { dependencies } = this.#parts
+    if (dependencies)
+      return dependencies.judge(
+        error,
+        delivery.messages.map((message) => message.id),
+      )
+    return error instanceof DependencyDown ? { ...own, dependency: error.dependency } : own
+  }
+
+  #assertHeld(): void {
+    if (!this.#held.lost.aborted) return
+    throw new WaybillError(
+      'store.lease-lost',
+      'the lease was lost before a failure could be recorded; the message will be delivered again',
+    )
   }
 
   async #split(delivery: Delivery): Promise<void> {
@@ -88,20 +138,20 @@ export class Deliverer<Tx> {
       rest.length < delivery.messages.length,
       'a claim failed though every message was free and the fence held',
     )
+    await this.parkCollisions(delivery.messages.filter((message) => !rest.includes(message)))
     this.count('suppressed', delivery.messages.length - rest.length)
     await this.deliver({ ...delivery, messages: rest, advanceTo: undefined })
   }
 
-  async #recordFailure(error: unknown, delivery: Delivery): Promise<void> {
+  async #recordFailure(error: unknown, delivery: Delivery, dependency: string | null): Promise<void> {
     const message = delivery.messages[0]!
     const { settings } = this.#subscription
-    const settlement = settlementOf(error, message, delivery.attempts, settings, this.#parts.ports)
+    const settlement = {
+      ...settlementOf(error, message, delivery.attempts, settings, this.#parts.ports),
+      ...(dependency === null ? {} : { dependency }),
+    }
     this.#parts.ports.reached('consume.failure-not-recorded')
-    if (this.#held.lost.aborted)
-      throw new WaybillError(
-        'store.lease-lost',
-        'the lease was lost before a failure could be recorded; the message will be delivered again',
-      )
+    this.#assertHeld()
     await this.settle([settlement])
     if (message.shardingKey !== null) this.failedKeys.add(message.shardingKey)
     const { log } = this.#parts.ports
@@ -116,15 +166,6 @@ export class Deliverer<Tx> {
     if (settlement.state === 'dead')
       log.error(facts, `a message was dead-lettered (${settlement.cause ?? ''})`)
     else log.warn(facts, 'a handler failed; the message is tried again')
-  }
-}
-
-export function heldBehind(message: LoggedMessage): Settlement {
-  return {
-    message,
-    state: 'held',
-    attempts: 0,
-    because: 'an earlier message of its sharding key is not done',
   }
 }
 

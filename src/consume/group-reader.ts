@@ -1,6 +1,8 @@
 import type { HeldQueue, QueueReader } from '../core/log-reading.ts'
 import type { DueMessage, QueueName, ReadMessage, Settlement } from '../core/store.ts'
-import { Deliverer, heldBehind } from './deliverer.ts'
+import { admitted } from './admission.ts'
+import { Deliverer } from './deliverer.ts'
+import { heldBehind } from './failure.ts'
 import { Limiter } from './limiter.ts'
 import type { GroupReaderParts } from './parts.ts'
 import type { Subscription } from './subscription.ts'
@@ -49,8 +51,10 @@ export class GroupReader<Tx> implements QueueReader {
     const suspects = new Suspects(this.#parts, subscription, held, (message) =>
       this.#withoutHandler(subscription, message),
     )
+    await this.#whilePaused(held)
     await suspects.runFromLog()
     for (; !held.draining.aborted; await held.breathe()) {
+      await this.#whilePaused(held)
       const mark = held.mark()
       const due = await store.due(held.lease, this.#parts.ports.clock.now(), dueMax)
       await this.#deliverDue(subscription, held, suspects, due)
@@ -61,6 +65,15 @@ export class GroupReader<Tx> implements QueueReader {
       else if (window.length > 0)
         await this.#deliverWindow(subscription, held, running < 0 ? window : window.slice(0, running))
       else if (due.length === 0) await held.idle(mark, await store.nextDue(held.lease))
+    }
+  }
+
+  /** Waits while an operator holds the group. */
+  async #whilePaused(held: HeldQueue): Promise<void> {
+    for (; !held.draining.aborted;) {
+      const mark = held.mark()
+      if ((await this.#parts.database.store.groups.paused(this.reader)) === null) return
+      await held.idle(mark)
     }
   }
 
@@ -76,13 +89,17 @@ export class GroupReader<Tx> implements QueueReader {
       if (held.draining.aborted) return
       if (suspects.includesDue(message)) await suspects.runDue(message)
       else {
-        await this.#limiter.run(() =>
-          this.#parts.gate.together(() =>
-            deliverer.deliver({ messages: [message], from: 'retrying', attempts: message.attempts }),
-          ),
-        )
+        const { attempts } = message
+        const deliver = (): Promise<void> =>
+          deliverer.deliver({ messages: [message], from: 'retrying', attempts })
+        await this.#limiter.run(() => this.#begin(held, deliver))
       }
     }
+  }
+
+  /** Begins once the group's dependencies and the suspects of other queues let it; not at all if the queue is to be left first. */
+  async #begin(held: HeldQueue, work: () => Promise<void>): Promise<void> {
+    await admitted(this.#parts.dependencies, held, () => this.#parts.gate.together(work))
   }
 
   async #deliverWindow(
@@ -100,6 +117,8 @@ export class GroupReader<Tx> implements QueueReader {
       if (settlement) settlements.push(settlement)
       else open.push(message)
     }
+    const settled = window.filter((message) => message.disposition !== null)
+    if (settled.length > 0) await deliverer.parkCollisions(settled)
     // First, so that after a crash only what was running is suspect: the next messages without a disposition (P17).
     if (settlements.length > 0) await deliverer.settle(settlements)
     const begun = await this.#deliverOpen(subscription, held, deliverer, open, end)
@@ -125,15 +144,15 @@ export class GroupReader<Tx> implements QueueReader {
     let begun = 0
     const run = async (messages: readonly ReadMessage[], isLast: boolean): Promise<void> => {
       if (held.draining.aborted) return
-      begun += messages.length
-      const waiting = messages.filter((message) => deliverer.waits(message))
-      if (waiting.length > 0) await deliverer.settle(waiting.map(heldBehind))
-      const free = waiting.length === 0 ? messages : messages.filter((message) => !deliverer.waits(message))
-      // Saves a transaction: with the last of the window the effect's own can move the cursor.
-      const advanceTo = isLast ? end : undefined
-      await this.#parts.gate.together(() =>
-        deliverer.deliver({ messages: free, from: 'unclaimed', attempts: 0, advanceTo }),
-      )
+      await this.#begin(held, async () => {
+        begun += messages.length
+        const waiting = messages.filter((message) => deliverer.waits(message))
+        if (waiting.length > 0) await deliverer.settle(waiting.map(heldBehind))
+        const free = waiting.length === 0 ? messages : messages.filter((message) => !deliverer.waits(message))
+        // Saves a transaction: with the last of the window the effect's own can move the cursor.
+        const advanceTo = isLast ? end : undefined
+        await deliverer.deliver({ messages: free, from: 'unclaimed', attempts: 0, advanceTo })
+      })
     }
     const isSequential = ordered || batch !== undefined
     if (!isSequential)

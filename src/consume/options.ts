@@ -1,3 +1,4 @@
+import type { Dependency } from '../core/dependencies.ts'
 import { type Duration, milliseconds } from '../core/duration.ts'
 import { WaybillError } from '../core/errors.ts'
 import { checkGroupName } from '../core/names.ts'
@@ -21,6 +22,8 @@ export interface ConsumeOptions {
   readonly onFailure?: 'hold' | 'skip'
   /** When a failed message is tried again. Default: RocketMQ's schedule, 10 s to 2 h, sixteen retries. */
   readonly retry?: RetryPolicy
+  /** What its handler needs outside: while one is down, the group waits, and no attempts are burnt. Declared with `dependency()`. */
+  readonly dependencies?: readonly Dependency[]
 }
 
 export interface BatchConsumeOptions extends ConsumeOptions {
@@ -40,6 +43,7 @@ export interface ConsumeSettings {
   readonly onFailure: 'hold' | 'skip'
   readonly retry: RetryPolicy
   readonly batch: number | undefined
+  readonly dependencies: readonly Dependency[]
 }
 
 const concurrencyDefault = 8
@@ -53,6 +57,7 @@ const known = new Set([
   'onFailure',
   'retry',
   'batch',
+  'dependencies',
 ])
 
 /** @throws WaybillError `group.name-invalid`, `group.options-invalid` */
@@ -70,6 +75,7 @@ export function settingsOf(options: ConsumeOptions & { readonly batch?: number }
     onFailure = 'hold',
     retry = rocketmqRetries,
     batch,
+    dependencies = [],
   } = options
   const refuse = (what: string): never => {
     throw new WaybillError('group.options-invalid', `consumer group ${group}: ${what}`, { group })
@@ -93,6 +99,11 @@ export function settingsOf(options: ConsumeOptions & { readonly batch?: number }
     refuse("from must be 'oldest', 'now' or a Date")
   if (typeof retry?.delayMs !== 'function')
     refuse('retry must be a retry policy, such as exponentialRetries({ … })')
+  if (
+    !Array.isArray(dependencies) ||
+    dependencies.some((one: Dependency) => typeof one?.probe !== 'function')
+  )
+    refuse('dependencies must be a list of what dependency(name, { probe }) answers')
   const wanted = parseTags(tags, refuse)
   return {
     group,
@@ -105,6 +116,7 @@ export function settingsOf(options: ConsumeOptions & { readonly batch?: number }
     onFailure,
     retry,
     batch,
+    dependencies,
   }
 }
 

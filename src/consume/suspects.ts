@@ -3,6 +3,7 @@ import type { MessageId } from '../core/ids.ts'
 import type { HeldQueue } from '../core/log-reading.ts'
 import type { LoggedMessage } from '../core/message.ts'
 import type { DueMessage, Lease, ReadMessage, Settlement } from '../core/store.ts'
+import { admitted } from './admission.ts'
 import { Deliverer } from './deliverer.ts'
 import type { Alone } from './handler-gate.ts'
 import type { GroupReaderParts } from './parts.ts'
@@ -43,10 +44,11 @@ export class Suspects<Tx> {
       if (!next || next.position > lease.suspectThrough) return
       const state = (await store.dispositions(lease, [next.id])).get(next.id)
       if (state === undefined || state === 'running') {
-        await this.#runAlone(next, 0, async () => {
+        const hasRun = await this.#runAlone(next, 0, async () => {
           const message = await store.load(lease, next.position)
           if (message) await this.#deliver(message, this.#withoutHandler(message))
         })
+        if (!hasRun) return
       }
       await store.advance(lease, next.position)
       this.#held.position = next.position
@@ -63,7 +65,10 @@ export class Suspects<Tx> {
 
   /** A message that is still marked though its part of the log is no longer suspect: the next one to read. */
   async runFirst(message: ReadMessage): Promise<void> {
-    await this.#runAlone(message, 0, () => this.#deliver(message, this.#withoutHandler(message)))
+    const hasRun = await this.#runAlone(message, 0, () =>
+      this.#deliver(message, this.#withoutHandler(message)),
+    )
+    if (!hasRun) return
     await this.#parts.database.store.advance(this.#held.lease, message.position)
     this.#held.position = message.position
   }
@@ -74,19 +79,22 @@ export class Suspects<Tx> {
     else await deliverer.deliver({ messages: [message], from: 'running', attempts })
   }
 
-  async #runAlone(
+  /** Answers false if the queue is to be left before the message could begin. */
+  #runAlone(
     suspect: Pick<LoggedMessage, 'id' | 'position'>,
     attempts: number,
     run: () => Promise<void>,
-  ): Promise<void> {
-    await this.#parts.gate.alone(async (turn) => {
+  ): Promise<boolean> {
+    const runInTurn = async (turn: Alone): Promise<void> => {
       const { store } = this.#parts.database
       const { isAlone } = turn
       const crashes = await store.markRunning(this.#held.lease, suspect, isAlone)
-      if (crashes >= crashesMax) return this.#bury(suspect, attempts, crashes)
-      if (isAlone) await this.#runBlamed(suspect.id, turn, run)
+      if (crashes >= crashesMax) await this.#bury(suspect, attempts, crashes)
+      else if (isAlone) await this.#runBlamed(suspect.id, turn, run)
       else await run()
-    })
+    }
+    // Not alone while it waits for a dependency: that would keep all other groups waiting.
+    return admitted(this.#parts.dependencies, this.#held, () => this.#parts.gate.alone(runInTurn))
   }
 
   /** Whoever finds the mark takes the process for dead, so the mark is taken back whenever the run ends otherwise. */

@@ -24,7 +24,12 @@ export interface OpenOptions {
 /** What Waybill does with a user's database. The promises are tests in `conformance/database-suite.ts`. */
 export interface OpenDatabase<Tx> {
   readonly store: Store<Tx>
-  /** The schema version that was found, and the one that the database has now. */
+  /**
+   * Opens what opening could not wait for. Nothing to do on an embedded database; asked again after a failure.
+   * @throws WaybillError what `Database.open` throws on an embedded one, and `store.io` for a server that is not there
+   */
+  ready(): Promise<void>
+  /** The schema version that was found, and the one that the database has now; known once it is ready. */
   readonly schema: { readonly before: number; readonly now: number }
   /**
    * Asks the *handle* whether it is in a transaction, never the server (P32).

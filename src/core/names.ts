@@ -36,6 +36,17 @@ export function checkServiceName(name: unknown): asserts name is string {
   }
 }
 
+/** @throws WaybillError `config.invalid` */
+export function checkDependencyName(name: unknown): asserts name is string {
+  if (typeof name !== 'string' || !nameForm.test(name)) {
+    throw new WaybillError(
+      'config.invalid',
+      `dependency ${show(name)} is refused: a dependency's name is ${rule}`,
+      { name },
+    )
+  }
+}
+
 /** Text that every database stores and compares unchanged: no NUL (PostgreSQL refuses it) and no half of a surrogate pair. */
 export function isPlainText(text: string): boolean {
   return !text.includes('\u0000') && text.isWellFormed()

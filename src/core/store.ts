@@ -1,12 +1,19 @@
+import type { AuditNote, DeadLetter, DeadLetterFilter, DeadLetterKey } from './dead-letter.ts'
 import type { DelayedStore } from './delayed.ts'
+import type { DependencyStore } from './dependencies.ts'
+import type { FactStore } from './facts.ts'
+import type { GroupStore, StartPosition } from './groups.ts'
 import type { HalfStore } from './half.ts'
 import type { ErrorCode } from './errors.ts'
 import type { MessageId, OwnerId } from './ids.ts'
 import type { Lease, QueueName, TopicDeclaration } from './lease.ts'
 import type { Envelope, LoggedMessage, PublishedEnvelope, SourcePosition } from './message.ts'
 import type { MaybePromise } from './maybe-promise.ts'
+import type { RedriveStore } from './redrive.ts'
 import type { DispositionState, State } from './state.ts'
 
+export type { AuditNote, DeadLetter, DeadLetterFilter, DeadLetterKey } from './dead-letter.ts'
+export type { StartPosition } from './groups.ts'
 export type { Lease, QueueName, TopicDeclaration } from './lease.ts'
 
 /**
@@ -99,6 +106,11 @@ export interface Store<Tx> {
   settle(lease: Lease, settlements: readonly Settlement[], advanceTo?: number): Promise<void>
   /** Dispositions of these messages in the lease's group. */
   dispositions(lease: Lease, ids: readonly MessageId[]): Promise<ReadonlyMap<MessageId, DispositionState>>
+  /**
+   * Of messages whose claim met a disposition: parks those that have another body than the one it is for, as landing does with what
+   * meets its first in the log (P4). Answers their ids.
+   */
+  parkCollisions(lease: Lease, messages: readonly LoggedMessage[]): Promise<readonly MessageId[]>
   /** Messages of the lease's queue that left the log's path and are due, oldest due first, with their stored copies. */
   due(lease: Lease, now: number, limit: number): Promise<readonly DueMessage[]>
   /** When the next one becomes due; undefined if none waits. */
@@ -142,6 +154,10 @@ export interface Store<Tx> {
   // ── parts of their own ────────────────────────────────────────────────────────────────────────────────────────────────
   readonly delayed: DelayedStore<Tx>
   readonly halves: HalfStore<Tx>
+  readonly groups: GroupStore
+  readonly redrives: RedriveStore
+  readonly dependencies: DependencyStore
+  readonly facts: FactStore
 
   // ── upkeep ────────────────────────────────────────────────────────────────────────────────────────────────────────────
   /** This store's identity: changes when the database is another one (P12). */
@@ -163,8 +179,6 @@ export interface StoreCapabilities {
   /** Whether several processes may use it at once. */
   readonly sharedByProcesses: boolean
 }
-
-export type StartPosition = 'oldest' | 'now' | Date
 
 export interface GroupDeclaration {
   readonly name: string
@@ -226,6 +240,8 @@ export interface Settlement {
   readonly cause?: ErrorCode
   /** Why, in words; from the handler or the error. */
   readonly because?: string
+  /** The dependency that failed; kept with a dead letter, so that its recovery can redrive it. */
+  readonly dependency?: string
   /** For `dead` in ordered groups with `onFailure: 'skip'`, and for heads given up: frees the key's next follower. */
   readonly releaseFollower?: boolean
 }
@@ -246,43 +262,6 @@ export interface LandingBatch {
 }
 
 export type LandedAs = 'landed' | 'duplicate' | 'collision'
-
-export interface DeadLetterFilter {
-  readonly group?: string
-  readonly topic?: string
-  readonly key?: string
-  readonly id?: MessageId
-  readonly cause?: ErrorCode
-  readonly since?: Date
-  readonly until?: Date
-  /** Default 100, at most 1000. */
-  readonly limit?: number
-}
-
-export interface DeadLetterKey {
-  readonly group: string
-  readonly id: MessageId
-}
-
-export interface DeadLetter extends DeadLetterKey {
-  readonly topic: string
-  readonly tag: string | null
-  readonly key: string | null
-  readonly shardingKey: string | null
-  readonly cause: ErrorCode
-  readonly because: string
-  readonly attempts: number
-  /** How often it was redriven before. */
-  readonly generation: number
-  readonly publishedAt: number
-  readonly diedAt: number
-}
-
-/** Who did it and why, kept with every act of an operator. */
-export interface AuditNote {
-  readonly by: string
-  readonly because: string
-}
 
 export interface SearchQuery {
   readonly id?: MessageId

@@ -1,89 +1,18 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { silentLog } from '../core/log.ts'
-import { type SqliteTx, sqlite } from '../databases/sqlite.ts'
+import { describe, expect, test } from 'vitest'
+import type { HalfAnswer } from '../index.ts'
 import {
-  type Found,
-  type HalfAnswer,
-  type HalfOptions,
-  type SearchQuery,
-  type Topic,
-  Waybill,
-  topic,
-} from '../index.ts'
-import { systemPorts } from '../system.ts'
-import { temporaryFolder } from '../testing/temporary-folder.ts'
-import { until } from '../testing/until.ts'
-import { VirtualClock } from '../testing/virtual-clock.ts'
-
-interface Order {
-  readonly id: string
-}
-type Check = (id: string) => HalfAnswer | Promise<HalfAnswer>
-type Instance = Waybill<SqliteTx, 'sync'>
-
-const person = { by: 'ann', because: 'looked it up' }
-let folder: ReturnType<typeof temporaryFolder>
-let clock: VirtualClock
-let handled: string[]
-const opened: Instance[] = []
-
-function paid(half: HalfOptions = {}): Topic<Order> {
-  return topic<Order>('order.paid', undefined, { half })
-}
-
-/** An instance of the order service that consumes its own topic, and answers checks if it is given a check. */
-function open(OrderPaid: Topic<Order>, check?: Check): Instance {
-  const waybill = new Waybill({
-    service: 'order',
-    database: sqlite(folder.file('order.db')),
-    log: silentLog,
-    ports: { ...systemPorts, clock, log: silentLog },
-  })
-  if (check) waybill.onCheckBack(OrderPaid, async (half) => check(half.body.id))
-  waybill.consume(
-    OrderPaid,
-    { group: 'red-packet', from: 'oldest' },
-    (message) => void handled.push(message.body.id),
-  )
-  opened.push(waybill)
-  return waybill
-}
-
-async function pass(ms: number): Promise<void> {
-  for (let left = ms; left > 0; left -= 500) await clock.advance(Math.min(500, left))
-}
-
-/** Waits in real time while virtual time goes on. */
-function eventually(what: string, condition: () => unknown): Promise<unknown> {
-  return until(what, async () => {
-    await pass(500)
-    return condition()
-  })
-}
-
-/** Of what is found, what lies in the log: nothing of it was read by a group yet. */
-async function inLog(waybill: Instance, query: SearchQuery): Promise<readonly Found[]> {
-  return (await waybill.search(query)).filter(({ groups }) => groups.length === 0)
-}
-
-const half = (
-  OrderPaid: Topic<Order>,
-  waybill: Instance,
-  id: string,
-  answer: HalfAnswer,
-): ReturnType<Instance['publishHalf']> =>
-  waybill.publishHalf(OrderPaid, { key: id, body: { id } }, async () => answer)
-
-beforeEach(() => {
-  folder = temporaryFolder()
-  clock = new VirtualClock()
-  handled = []
-})
-
-afterEach(async () => {
-  for (const waybill of opened.splice(0)) await Promise.all([waybill.stop({ withinMs: 0 }), pass(1_000)])
-  folder.remove()
-})
+  type Check,
+  type Instance,
+  clock,
+  eventually,
+  half,
+  handled,
+  inLog,
+  open,
+  paid,
+  pass,
+  person,
+} from './half.fixture.ts'
 
 describe('the local work decides', () => {
   test('commit: consumers get it; rollback: they never do', async () => {
@@ -254,16 +183,45 @@ describe('check-backs', () => {
     await eventually('it was handled at last', () => handled.length === 1)
   }, 60_000)
 
-  test('P25: an hour without any producer changes nothing', async () => {
+  test('P25: a check that answers after its time-out is not heard; whoever is asked next decides', async () => {
+    const OrderPaid = paid({ checkEvery: '10s', checkTimeout: '2s' })
+    const answers: ((answer: HalfAnswer) => void)[] = []
+    const waybill = open(OrderPaid, () => new Promise<HalfAnswer>((answer) => void answers.push(answer)))
+    await waybill.start()
+    await half(OrderPaid, waybill, 'k', 'unknown')
+    await eventually('it was asked and took too long', async () => {
+      const [undecided] = await waybill.halves.list()
+      return undecided?.failures === 1
+    })
+    answers[0]!('rollback')
+    await pass(1_000)
+    expect(await waybill.halves.list()).toMatchObject([{ state: 'prepared', checks: 0, failures: 1 }])
+    await eventually('it was asked again', () => answers.length === 2)
+    answers[1]!('commit')
+    await eventually('it was handled', () => handled.length === 1)
+    expect(await waybill.halves.list({ states: ['committed'] })).toMatchObject([{ decidedBy: 'check-back' }])
+  })
+
+  test('P25: an hour without any producer changes nothing, also where others run that cannot answer; the first that can is asked', async () => {
     const OrderPaid = paid()
     const dying = open(OrderPaid, () => 'unknown')
     await half(OrderPaid, dying, 'k', 'unknown')
     await dying.stop({ withinMs: 0 })
+    const consumer = open(OrderPaid)
+    await consumer.start()
     await pass(3_600_000)
-    const back = open(OrderPaid, () => 'commit')
-    expect(await back.halves.list()).toMatchObject([{ state: 'prepared', checks: 0, failures: 0 }])
+    expect(await consumer.halves.list()).toMatchObject([{ state: 'prepared', checks: 0, failures: 0 }])
+    let asked = 0
+    const back = open(OrderPaid, () => {
+      asked++
+      return 'commit'
+    })
     await back.start()
     await eventually('it was handled', () => handled.length === 1)
+    expect(asked).toBe(1)
+    expect(await back.halves.list({ states: ['committed'] })).toMatchObject([
+      { checks: 0, failures: 0, decidedBy: 'check-back' },
+    ])
   })
 
   test('two instances that may both answer check each half once at a time', async () => {
@@ -332,90 +290,6 @@ describe('check-backs', () => {
       expect(await waybill.halves.list({ states: ['committed', 'rolled-back'] })).toMatchObject([
         { decidedBy: 'policy', state: whenExhausted === 'commit' ? 'committed' : 'rolled-back' },
       ])
-    },
-  )
-})
-
-describe('a decision is written once', () => {
-  test('a check that rolled back first makes the late business transaction fail, naming the winner', async () => {
-    const OrderPaid = paid()
-    const waybill = open(OrderPaid, () => 'rollback')
-    await waybill.transaction((tx) => tx.exec('create table orders (id text primary key)'))
-    await waybill.start()
-    const { id } = await half(OrderPaid, waybill, 'k', 'unknown')
-    await eventually('the check rolled it back', async () => (await waybill.halves.list()).length === 0)
-    const late = waybill.transaction((tx) => {
-      tx.prepare('insert into orders values (?)').run('k')
-      waybill.decide(tx, id, 'commit')
-    })
-    await expect(late).rejects.toThrow(
-      expect.objectContaining({
-        code: 'half.already-decided',
-        facts: expect.objectContaining({ winner: 'rolled-back', by: 'check-back' }),
-      }),
-    )
-    expect(await waybill.transaction((tx) => tx.prepare('select * from orders').all())).toEqual([])
-    expect(handled).toEqual([])
-  })
-
-  test('a check that contradicts a commit loses, and nothing is delivered twice', async () => {
-    const OrderPaid = paid()
-    let answerLate: (answer: HalfAnswer) => void = () => {}
-    const asked = new Promise<void>((resolve) => {
-      const waybill = open(OrderPaid, () => {
-        resolve()
-        return new Promise<HalfAnswer>((answer) => {
-          answerLate = answer
-        })
-      })
-      void waybill.start()
-    })
-    const [waybill] = opened
-    const { id } = await half(OrderPaid, waybill!, 'k', 'unknown')
-    await Promise.all([asked, pass(8_000)])
-    await waybill!.transaction((tx) => waybill!.decide(tx, id, 'commit'))
-    answerLate('rollback')
-    await eventually('it was handled', () => handled.length === 1)
-    await pass(60_000)
-    expect(handled).toEqual(['k'])
-    expect(await waybill!.halves.list({ states: ['committed'] })).toMatchObject([{ decidedBy: 'producer' }])
-  })
-
-  test('two instances race to decide: one wins, the other is told', async () => {
-    const OrderPaid = paid()
-    const first = open(OrderPaid, () => 'unknown')
-    const second = open(OrderPaid, () => 'unknown')
-    const { id } = await half(OrderPaid, first, 'k', 'unknown')
-    const race = await Promise.allSettled([
-      first.transaction((tx) => first.decide(tx, id, 'commit')),
-      second.transaction((tx) => second.decide(tx, id, 'rollback')),
-    ])
-    expect(race.map((one) => one.status).toSorted()).toEqual(['fulfilled', 'rejected'])
-    const [decided] = await first.halves.list({ states: ['committed', 'rolled-back'] })
-    expect(await inLog(first, { id })).toHaveLength(decided!.state === 'committed' ? 1 : 0)
-  })
-
-  test('the same decision twice is a no-op; an id that is no half message is refused', async () => {
-    const OrderPaid = paid()
-    const waybill = open(OrderPaid, () => 'unknown')
-    const { id } = await half(OrderPaid, waybill, 'k', 'commit')
-    await waybill.transaction((tx) => waybill.decide(tx, id, 'commit'))
-    expect(await inLog(waybill, { id })).toHaveLength(1)
-    const unknown = waybill.transaction((tx) =>
-      waybill.decide(tx, '01a1fffb-86d1-7750-811e-6769930e1c4b' as never, 'commit'),
-    )
-    await expect(unknown).rejects.toThrow(expect.objectContaining({ code: 'half.unknown' }))
-  })
-
-  test.each(['done', true, undefined, { decision: 'commit' }])(
-    'local work that answers %j has not decided; its check will',
-    async (answer) => {
-      const OrderPaid = paid()
-      const waybill = open(OrderPaid, () => 'commit')
-      await waybill.start()
-      const wrong = waybill.publishHalf(OrderPaid, { body: { id: 'k' } }, async () => answer as never)
-      await expect(wrong).rejects.toThrow(expect.objectContaining({ code: 'handler.unknown-outcome' }))
-      await eventually('the check decided', () => handled.length === 1)
     },
   )
 })

@@ -1,4 +1,5 @@
 import type { OpenDatabase } from '../core/database.ts'
+import { WaybillError, isWaybillError } from '../core/errors.ts'
 import type { MessageId } from '../core/ids.ts'
 import { type MaybePromise, chain, isPromise } from '../core/maybe-promise.ts'
 import type { PublishedEnvelope } from '../core/message.ts'
@@ -32,6 +33,19 @@ export class Publisher<Tx> {
     )
   }
 
+  /** @throws WaybillError `publish.no-transaction`, `publish.handle-unknown` */
+  cancel(
+    tx: Tx,
+    topic: string,
+    which: { readonly key: string } | { readonly id: MessageId },
+    because = 'cancelled by its publisher',
+  ): MaybePromise<'cancelled' | 'too-late'> {
+    this.#database.assertInTransaction(tx)
+    const { delayed } = this.#database.store
+    const cancelled = delayed.cancel(tx, { service: this.#options.service, topic, ...which }, because)
+    return chain(cancelled, (ids) => (ids.length > 0 ? 'cancelled' : 'too-late'))
+  }
+
   #count(envelopes: readonly PublishedEnvelope[], appended: readonly Appended[]): void {
     appended.forEach((one, i) =>
       this.#options.ports.telemetry.count(
@@ -53,4 +67,11 @@ function topicsOf(messages: readonly Addressed[]): readonly TopicDeclaration[] {
       messages.map(({ topic }) => [topic.name, { name: topic.name, queues: topic.queues }]),
     ).values(),
   ]
+}
+
+/** A COMMIT whose outcome is open names what it may have published; any other error stays as it is. */
+export function withIdsIfUnknown(error: unknown, published: readonly MessageId[]): unknown {
+  if (!isWaybillError(error, 'store.commit-unknown')) return error
+  const facts = { ...error.facts, messages: published }
+  return new WaybillError(error.code, error.reason, facts, { cause: error })
 }

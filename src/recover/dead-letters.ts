@@ -1,5 +1,5 @@
-import { WaybillError } from '../core/errors.ts'
 import type { AuditNote, DeadLetter, DeadLetterFilter, DeadLetterKey, Store } from '../core/store.ts'
+import { checkNote } from './note.ts'
 
 /** What failed for good, in plain sight: to look at, to deliver again, or to give up on purpose. */
 export class DeadLetters {
@@ -36,18 +36,4 @@ export class DeadLetters {
     this.#changed()
     return count
   }
-}
-
-function checkNote(note: AuditNote): void {
-  if (
-    typeof note?.by === 'string' &&
-    note.by !== '' &&
-    typeof note.because === 'string' &&
-    note.because !== ''
-  )
-    return
-  throw new WaybillError(
-    'config.invalid',
-    "say who does this and why: { by: 'name', because: 'reason' }; it is kept in the audit",
-  )
 }

@@ -1,7 +1,7 @@
-import { WaybillError } from '../core/errors.ts'
 import type { Decision, HalfFilter, StoredHalf } from '../core/half.ts'
 import type { MessageId } from '../core/ids.ts'
 import type { AuditNote, Store } from '../core/store.ts'
+import { checkNote } from './note.ts'
 
 /** Undecided half messages in plain sight: to look at, and for a person to decide. */
 export class Halves {
@@ -24,17 +24,7 @@ export class Halves {
    * @throws WaybillError `half.unknown`, `half.already-decided`
    */
   async decide(id: MessageId, decision: Decision, note: AuditNote): Promise<void> {
-    if (
-      typeof note?.by !== 'string' ||
-      note.by === '' ||
-      typeof note.because !== 'string' ||
-      note.because === ''
-    ) {
-      throw new WaybillError(
-        'config.invalid',
-        "say who decides and why: { by: 'name', because: 'reason' }; it is kept with the decision",
-      )
-    }
+    checkNote(note)
     await this.#open().halves.decide(id, decision, 'person', `${note.by}: ${note.because}`)
     this.#changed()
   }

@@ -139,19 +139,29 @@ describe('cancelling', () => {
   })
 
   test('P22: at the due moment it is either cancelled or delivered, never both and never neither', async () => {
-    const waybill = open()
-    await waybill.start()
+    const [mover, canceller] = [open(), open()]
+    await Promise.all([mover.start(), canceller.start()])
     const answers = new Map<number, string>()
-    for (let n = 0; n < 30; n++)
-      await waybill.publishNow(Reminder, { key: `k${n}`, body: { n }, delay: '5s' })
-    await pass(4_500)
-    const racing = Array.from({ length: 30 }, (_, n) =>
-      waybill.transaction((tx) => void answers.set(n, waybill.cancel(tx, Reminder, { key: `k${n}` }))),
-    )
-    await Promise.all([...racing, pass(1_000)])
+    const cancel = (n: number): Promise<void> =>
+      canceller.transaction((tx) => void answers.set(n, canceller.cancel(tx, Reminder, { key: `k${n}` })))
+    // Due one after the other, a millisecond apart, so that the cancels overtake and are overtaken.
+    for (let n = 0; n < 60; n++)
+      await mover.publishNow(Reminder, { key: `k${n}`, body: { n }, delay: `${5_000 + n}ms` })
+    const racing: Promise<void>[] = []
+    await pass(5_000)
+    for (let n = 0; n < 60; n++) {
+      const at = n % 2 === 0 ? n + 3 : n - 3
+      if (at >= 0 && at < 60) racing.push(cancel(at))
+      await clock.advance(1)
+    }
+    await Promise.all(racing)
+    for (let n = 0; n < 60; n++) if (!answers.has(n)) await cancel(n)
     await pass(2_000)
     const late = [...answers].filter(([, answer]) => answer === 'too-late').map(([n]) => n)
+    expect(late.length).toBeGreaterThan(0)
+    expect(late.length).toBeLessThan(60)
     await until('the late ones were handled', () => handled.length >= late.length)
+    await pass(60_000)
     expect(handled.toSorted((a, b) => a - b)).toEqual(late.toSorted((a, b) => a - b))
   })
 

@@ -6,7 +6,16 @@
 import { parseArgs } from 'node:util'
 import { serveJson } from '../shared/http.ts'
 import { reportReady, stopWhenAsked } from '../shared/process.ts'
-import { acknowledgeRequest, groupRequest, publishRequest, receiveRequest } from './requests.ts'
+import {
+  acknowledgeRequest,
+  groupRequest,
+  publishRequest,
+  readRequest,
+  receiveRequest,
+  releaseRequest,
+  settleRequest,
+  subscribeRequest,
+} from './requests.ts'
 import { BrokerStore } from './store.ts'
 
 const { values } = parseArgs({
@@ -16,9 +25,10 @@ const { values } = parseArgs({
     'lease-ms': { type: 'string', default: '30000' },
   },
 })
-if (values.folder === undefined) throw new Error('--folder is missing: where the broker keeps its two files')
+if (values.folder === undefined) throw new Error('--folder is missing: where the broker keeps its files')
 
 const store = await BrokerStore.open({ folder: values.folder, leaseMs: Number(values['lease-ms']) })
+const { readers } = store
 const server = await serveJson(Number(values.port), {
   'POST /publish': async (body) => ({ ids: await store.publish(publishRequest(body)) }),
   'POST /receive': async (body, gone) => ({ deliveries: await store.receive(receiveRequest(body), gone) }),
@@ -27,6 +37,13 @@ const server = await serveJson(Number(values.port), {
     return { acknowledged: await store.acknowledge(group, offsets) }
   },
   'POST /pending': (body) => ({ keys: store.pendingKeys(groupRequest(body)) }),
+  'POST /subscribe': (body) => readers.subscribe(subscribeRequest(body)),
+  'POST /read': (body, gone) => readers.read(readRequest(body), gone),
+  'POST /settle': (body) => {
+    const { reader, topic, upTo } = settleRequest(body)
+    return readers.settle(reader, topic, upTo)
+  },
+  'POST /release': (body) => readers.release(releaseRequest(body)),
   'GET /health': () => store.health(),
 })
 stopWhenAsked(async () => {

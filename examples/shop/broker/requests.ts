@@ -1,10 +1,12 @@
 /** The broker believes nothing that comes over the wire: what is wrong is refused with 400 `broker.bad-request`. */
 
 import { HttpError } from '../shared/http.ts'
-import type { NewMessage, ReceiveRequest } from './protocol.ts'
+import type { NewMessage, ReadRequest, ReceiveRequest, SubscribeRequest } from './protocol.ts'
 
 const messagesMax = 1000
 const waitMsMax = 30_000
+const leaseMsMax = 600_000
+const start = /^(oldest|now|\d{4}-\d\d-\d\dT[\d:.]+Z)$/
 
 export function publishRequest(body: unknown): NewMessage[] {
   const messages = listIn(body, 'messages')
@@ -35,6 +37,41 @@ export function acknowledgeRequest(body: unknown): { group: string; offsets: num
     return match ? Number(match[1]) : refuse('a delivery id is what /receive gave, such as "17:1"')
   })
   return { group: groupRequest(body), offsets }
+}
+
+export function subscribeRequest(body: unknown): SubscribeRequest {
+  const fields = objectFrom(body, 'the body')
+  const topics = listIn(body, 'topics').map((topic) => {
+    const { from, ...named } = objectFrom(topic, 'a topic')
+    if (from !== undefined && (typeof from !== 'string' || !start.test(from)))
+      refuse(`"from" is 'oldest', 'now' or a date such as "2026-01-31T00:00:00.000Z"`)
+    const groups = listIn(topic, 'groups').map((group) => nameIn({ group }, 'group'))
+    return { name: nameIn(named, 'name'), groups, from: from as string | undefined }
+  })
+  return { reader: nameIn(fields, 'reader'), owner: nameIn(fields, 'owner'), topics }
+}
+
+export function readRequest(body: unknown): ReadRequest {
+  const fields = objectFrom(body, 'the body')
+  const isSettled = fields['settledUpTo'] !== undefined
+  return {
+    reader: nameIn(fields, 'reader'),
+    topic: nameIn(fields, 'topic'),
+    instance: nameIn(fields, 'instance'),
+    leaseMs: numberIn(fields, 'leaseMs', 1, leaseMsMax),
+    source: nameIn(fields, 'source'),
+    settledUpTo: isSettled ? numberIn(fields, 'settledUpTo', 0, Number.MAX_SAFE_INTEGER) : undefined,
+  }
+}
+
+export function settleRequest(body: unknown): { reader: string; topic: string; upTo: number } {
+  const fields = objectFrom(body, 'the body')
+  const upTo = numberIn(fields, 'upTo', 0, Number.MAX_SAFE_INTEGER)
+  return { reader: nameIn(fields, 'reader'), topic: nameIn(fields, 'topic'), upTo }
+}
+
+export function releaseRequest(body: unknown): string {
+  return nameIn(objectFrom(body, 'the body'), 'instance')
 }
 
 export function groupRequest(body: unknown): string {

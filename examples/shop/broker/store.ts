@@ -3,7 +3,9 @@ import { join } from 'node:path'
 import { HttpError } from '../shared/http.ts'
 import { AppendFile } from './append-file.ts'
 import { Group } from './group.ts'
+import { MessageLog } from './message-log.ts'
 import type { Delivery, Health, NewMessage, ReceiveRequest, StoredMessage } from './protocol.ts'
+import { Readers } from './readers.ts'
 
 /** What happened to groups: they subscribed, or they acknowledged. */
 type GroupRecord =
@@ -16,35 +18,39 @@ export interface BrokerStoreOptions {
   readonly now?: () => number
 }
 
-/** The broker without its HTTP: two append-only files, and in memory what follows from them. */
+/** The broker without its HTTP: append-only files, and in memory what follows from them. */
 export class BrokerStore {
+  readonly readers: Readers
   readonly #leaseMs: number
   readonly #now: () => number
   readonly #messagesFile: AppendFile<StoredMessage>
   readonly #groupsFile: AppendFile<GroupRecord>
   readonly #groups = new Map<string, Group>()
-  /** Only what is on disk is in here: a message is delivered no earlier than its publisher may be told. */
-  readonly #log: StoredMessage[]
+  readonly #log: MessageLog
   #offset: number
-  #stored = Promise.withResolvers<void>()
 
   private constructor(
-    options: BrokerStoreOptions,
-    messages: { file: AppendFile<StoredMessage>; records: StoredMessage[] },
+    options: Required<BrokerStoreOptions>,
+    messagesFile: AppendFile<StoredMessage>,
+    log: MessageLog,
     groupsFile: AppendFile<GroupRecord>,
+    readers: Readers,
   ) {
     this.#leaseMs = options.leaseMs
-    this.#now = options.now ?? Date.now
-    this.#messagesFile = messages.file
-    this.#log = messages.records
-    this.#offset = messages.records.length
+    this.#now = options.now
+    this.#messagesFile = messagesFile
+    this.#log = log
+    this.#offset = log.all.length
     this.#groupsFile = groupsFile
+    this.readers = readers
   }
 
-  static async open(options: BrokerStoreOptions): Promise<BrokerStore> {
-    const messages = await AppendFile.open<StoredMessage>(join(options.folder, 'broker-messages.jsonl'))
-    const groups = await AppendFile.open<GroupRecord>(join(options.folder, 'broker-groups.jsonl'))
-    const store = new BrokerStore(options, messages, groups.file)
+  static async open({ folder, leaseMs, now = Date.now }: BrokerStoreOptions): Promise<BrokerStore> {
+    const messages = await AppendFile.open<StoredMessage>(join(folder, 'broker-messages.jsonl'))
+    const groups = await AppendFile.open<GroupRecord>(join(folder, 'broker-groups.jsonl'))
+    const log = new MessageLog(messages.records)
+    const readers = await Readers.open({ path: join(folder, 'broker-readers.jsonl'), log, now })
+    const store = new BrokerStore({ folder, leaseMs, now }, messages.file, log, groups.file, readers)
     for (const record of groups.records) store.#replay(record)
     return store
   }
@@ -59,9 +65,7 @@ export class BrokerStore {
     }))
     // Appends end in the order of the calls, so the log stays dense although publishes overlap.
     await this.#messagesFile.append(stored)
-    this.#log.push(...stored)
-    this.#stored.resolve()
-    this.#stored = Promise.withResolvers<void>()
+    this.#log.add(stored)
     return stored.map(({ id }) => id)
   }
 
@@ -71,10 +75,10 @@ export class BrokerStore {
     const deadlineMs = this.#now() + request.waitMs
     for (;;) {
       if (gone.aborted) return []
-      const deliveries = group.take(this.#log, request.max, this.#now(), this.#leaseMs)
+      const deliveries = group.take(this.#log.all, request.max, this.#now(), this.#leaseMs)
       const leftMs = Math.min(deadlineMs, group.nextExpiryMs()) - this.#now()
       if (deliveries.length > 0 || this.#now() >= deadlineMs) return deliveries
-      await firstOf(this.#stored.promise, Math.max(1, leftMs), gone)
+      await this.#log.changeWithin(leftMs, gone)
     }
   }
 
@@ -82,7 +86,7 @@ export class BrokerStore {
     const group = this.#groups.get(name)
     if (group === undefined)
       throw new HttpError(404, 'broker.group-unknown', `nobody received as "${name}" yet`)
-    const unknown = offsets.find((offset) => offset >= this.#log.length)
+    const unknown = offsets.find((offset) => offset >= this.#log.all.length)
     if (unknown !== undefined)
       throw new HttpError(404, 'broker.delivery-unknown', `nothing is at offset ${unknown}`)
     const news = offsets.filter((offset) => !group.hasAcknowledged(offset))
@@ -92,20 +96,21 @@ export class BrokerStore {
   }
 
   pendingKeys(name: string): string[] {
-    const pending = this.#groups.get(name)?.pending(this.#log) ?? []
+    const pending = this.#groups.get(name)?.pending(this.#log.all) ?? []
     return pending.map((message) => message.key ?? message.id)
   }
 
   health(): Health {
     const groups = [...this.#groups].map(
-      ([name, group]) => [name, group.health(this.#log, this.#now())] as const,
+      ([name, group]) => [name, group.health(this.#log.all, this.#now())] as const,
     )
-    return { ok: true, published: this.#log.length, groups: Object.fromEntries(groups) }
+    return { ok: true, published: this.#log.all.length, groups: Object.fromEntries(groups) }
   }
 
   async close(): Promise<void> {
     await this.#messagesFile.close()
     await this.#groupsFile.close()
+    await this.readers.close()
   }
 
   async #subscribed({ group: name, topics }: ReceiveRequest): Promise<Group> {
@@ -128,14 +133,4 @@ export class BrokerStore {
     if ('topics' in record) this.#subscribe(record.group, record.topics)
     else for (const offset of record.acknowledged) this.#groups.get(record.group)?.acknowledge(offset)
   }
-}
-
-async function firstOf(stored: Promise<void>, waitMs: number, gone: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>()
-  const timer = setTimeout(resolve, waitMs)
-  const stop = (): void => resolve()
-  gone.addEventListener('abort', stop, { once: true })
-  await Promise.race([stored, promise])
-  clearTimeout(timer)
-  gone.removeEventListener('abort', stop)
 }

@@ -78,19 +78,24 @@ export class Fleet {
   }
 
   /** SIGKILL, and back when it is dead. */
-  async kill(name: string): Promise<void> {
-    const running = this.#running.get(name)
-    if (running === undefined) throw new Error(`there is no process "${name}"`)
+  kill(name: string): Promise<void> {
+    return this.#end(name, 'SIGKILL')
+  }
+
+  /** SIGTERM, and back when it has ended: politely, so that it may close its files. */
+  stop(name: string): Promise<void> {
+    return this.#end(name, 'SIGTERM')
+  }
+
+  /** For a process that will end by itself: that is no failure from now on. Resolves when it has ended. */
+  async ended(name: string): Promise<void> {
+    const running = this.#get(name)
     running.isEnding = true
-    running.isReady = false
-    running.child.kill('SIGKILL')
     await running.exited
   }
 
   restart(name: string): Promise<Facts> {
-    const running = this.#running.get(name)
-    if (running === undefined) throw new Error(`there is no process "${name}"`)
-    return this.start(running.spec)
+    return this.start(this.#get(name).spec)
   }
 
   /** Politely first, so that services may close their files; then not. */
@@ -111,6 +116,20 @@ export class Fleet {
       running.isEnding = true
       running.child.kill('SIGKILL')
     }
+  }
+
+  async #end(name: string, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
+    const running = this.#get(name)
+    running.isEnding = true
+    running.isReady = false
+    running.child.kill(signal)
+    await running.exited
+  }
+
+  #get(name: string): Running {
+    const running = this.#running.get(name)
+    if (running === undefined) throw new Error(`there is no process "${name}"`)
+    return running
   }
 
   #ready(running: Running): Promise<Facts> {

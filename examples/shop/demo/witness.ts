@@ -14,10 +14,13 @@ export interface TimedEffect extends Effect {
  */
 export class Witness {
   readonly #folder: string
+  readonly #fileOf: (service: string) => string
   readonly #open = new Map<string, DatabaseSync>()
 
-  constructor(folder: string) {
+  /** @param fileOf where in the folder a service's database is */
+  constructor(folder: string, fileOf = (service: string): string => `${service}.db`) {
     this.#folder = folder
+    this.#fileOf = fileOf
   }
 
   /** Orders are only ever inserted, so the last row's number is their count. */
@@ -62,7 +65,7 @@ export class Witness {
   }
 
   #database(service: string): DatabaseSync | undefined {
-    const path = join(this.#folder, `${service}.db`)
+    const path = join(this.#folder, this.#fileOf(service))
     const known = this.#open.get(service)
     if (known !== undefined || !existsSync(path)) return known
     const database = new DatabaseSync(path, { readOnly: true, timeout: 5000 })

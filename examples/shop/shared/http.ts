@@ -70,10 +70,11 @@ async function readJson(request: IncomingMessage): Promise<unknown> {
   let bytes = 0
   for await (const chunk of request as AsyncIterable<Buffer>) {
     bytes += chunk.length
-    if (bytes > bodyBytesMax)
-      throw new HttpError(413, 'http.too-large', `a body may have ${bodyBytesMax} bytes`)
-    chunks.push(chunk)
+    if (bytes <= bodyBytesMax) chunks.push(chunk)
   }
+  // Read to its end all the same: leaving it early would reset the connection, and the caller would not learn why.
+  if (bytes > bodyBytesMax)
+    throw new HttpError(413, 'http.too-large', `a body may have ${bodyBytesMax} bytes`)
   if (bytes === 0) return undefined
   try {
     return JSON.parse(Buffer.concat(chunks).toString('utf8'))

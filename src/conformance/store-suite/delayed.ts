@@ -29,6 +29,20 @@ export const delayed: readonly StorePromise[] = [
     },
   },
   {
+    name: 'P18: a message that is not delayed enters the log at once, also where the clock went back since it was made',
+    async run(t) {
+      const group = await t.groupWithLease('coupon')
+      const before = { publishedAt: t.now + 3_600_000, eligibleAt: t.now + 3_600_000 }
+      const made = { shardingKey: 'user-1', ...before }
+      const ids = [
+        ...(await t.publish(made)),
+        ...(await t.publish({ shardingKey: 'user-1' })),
+        ...(await t.publish(made, made)),
+      ]
+      assert.deepEqual(await t.readIds(group), ids)
+    },
+  },
+  {
     name: 'P22: what is due is moved into the log, whole and once; what is not stays',
     missing: needsTimeTravel,
     async run(t) {
@@ -176,6 +190,57 @@ export const delayed: readonly StorePromise[] = [
       await t.store.delayed.moveDue(await dueLease(t), t.now, everything)
       assert.deepEqual(await cancel(t, { key: 'order-1' }), [])
       assert.deepEqual(await t.readIds(group), ids)
+    },
+  },
+  {
+    name: 'P22: a cancel that holds its transaction open at the due moment: what it took back is moved only if it rolls back',
+    missing: needsTimeTravel,
+    async run(t) {
+      const group = await t.groupWithLease('coupon')
+      const lease = await dueLease(t)
+      const { store } = await t.another()
+      for (const end of ['commit', 'rollback'] as const) {
+        const [id] = await t.publish({ key: end, eligibleAt: t.now + 1_000 })
+        await t.advance(1_000)
+        let moving: Promise<number> = Promise.resolve(0)
+        const cancelling = t.transaction(async (tx) => {
+          assert.deepEqual(await t.store.delayed.cancel(tx, which({ key: end }), 'paid'), [id])
+          moving = store.delayed.moveDue(lease, t.now, everything)
+          if (end === 'rollback') throw new Error('no')
+        })
+        if (end === 'commit') await cancelling
+        else await assert.rejects(cancelling)
+        assert.equal(await moving, end === 'commit' ? 0 : 1)
+        assert.equal((await t.readIds(group)).includes(id!), end === 'rollback')
+        assert.equal((await statesIn(t, id!)).includes('cancelled'), end === 'commit')
+      }
+    },
+  },
+  {
+    name: 'P22: at the due moment, what two processes cancel and move at once is cancelled or in the log, never both, never neither',
+    missing: needsTimeTravel,
+    async run(t) {
+      const group = await t.groupWithLease('coupon')
+      const lease = await dueLease(t)
+      const { store } = await t.another()
+      const ids = await t.publish(
+        ...Array.from({ length: 60 }, (_, n) => ({ key: `order-${n}`, eligibleAt: t.now + 1_000 })),
+      )
+      await t.advance(1_000)
+      const cancelled: MessageId[] = []
+      // From the far end, so that the two meet.
+      const racing = ids.toReversed().flatMap((id, n) => [
+        t.transaction(async (tx) => {
+          cancelled.push(...(await t.store.delayed.cancel(tx, which({ id }), 'paid')))
+        }),
+        ...(n % 3 === 0 ? [store.delayed.moveDue(lease, t.now, 5)] : []),
+      ])
+      await Promise.all(racing)
+      const logged = await t.readIds(group)
+      assert.ok(cancelled.length > 0 && logged.length > 0, 'both had their turns')
+      assert.deepEqual([...cancelled, ...logged].toSorted(), ids.toSorted())
+      assert.deepEqual(logged, ids.slice(0, logged.length))
+      for (const id of cancelled) assert.deepEqual(await statesIn(t, id), ['cancelled'])
     },
   },
   {

@@ -223,19 +223,54 @@ const decided: readonly StorePromise[] = [
     },
   },
   {
-    name: 'P23: two processes decide otherwise at once: one wins, the other is told, and the log agrees',
+    name: 'P23: two processes decide otherwise at once: one wins, the other is told who, and the log agrees',
     async run(t) {
       const group = await t.groupWithLease('coupon')
       const other = await t.another()
+      const winners = new Set<HalfState>()
       for (let n = 0; n < 10; n++) {
         const id = await prepare(t)
-        const race = await Promise.allSettled([
-          t.store.halves.decide(id, 'commit', 'producer', null),
-          other.store.halves.decide(id, 'rollback', 'check-back', null),
-        ])
+        const contenders = [
+          () => t.store.halves.decide(id, 'commit', 'producer', null),
+          () => other.store.halves.decide(id, 'rollback', 'check-back', null),
+        ]
+        if (n % 2 === 1) contenders.reverse()
+        const race = await Promise.allSettled(contenders.map((decideOnce) => decideOnce()))
+        const { state, decidedBy } = await halfOf(t, id)
+        winners.add(state)
         assert.deepEqual(race.map(({ status }) => status).toSorted(), ['fulfilled', 'rejected'])
-        const { state } = await halfOf(t, id)
+        const refused = race.find((one) => one.status === 'rejected')!
+        const { winner, by } = (
+          await rejectsWith('half.already-decided', () => Promise.reject(refused.reason))
+        ).facts
+        assert.deepEqual({ winner, by }, { winner: state, by: decidedBy })
         assert.equal((await t.readIds(group)).includes(id), state === 'committed')
+      }
+      assert.equal(winners.size, 2, 'either may win')
+    },
+  },
+  {
+    name: 'P23: a business transaction that decides at once with another process either commits with its decision or fails with its writes',
+    async run(t) {
+      const group = await t.groupWithLease('coupon')
+      const other = await t.another()
+      for (const first of decisions) {
+        const id = await prepare(t)
+        const before = await t.effects()
+        const race = await Promise.allSettled([
+          decideIn(t, id, first),
+          other.transaction({
+            work: async (tx) => {
+              await t.subject.effects.add(tx, `effect of ${contrary[first]}`)
+              await other.store.halves.decideIn(tx, id, contrary[first], 'producer', null)
+            },
+          }),
+        ])
+        const { state } = await halfOf(t, id)
+        const won = decisions.find((decision) => stateAfter[decision] === state)!
+        assert.deepEqual(race.map(({ status }) => status).toSorted(), ['fulfilled', 'rejected'])
+        assert.deepEqual((await t.effects()).slice(before.length), [`effect of ${won}`])
+        assert.equal((await t.readIds(group)).includes(id), won === 'commit')
       }
     },
   },
@@ -257,6 +292,17 @@ const decided: readonly StorePromise[] = [
       await decide(t, id, 'commit')
       assert.deepEqual(await t.readIds(group), [])
       assert.deepEqual(await statesIn(t, id), ['delayed'])
+    },
+  },
+  {
+    name: 'P18: a half message that is not delayed enters the log with its decision, also where the clock went back since it was prepared',
+    async run(t) {
+      const group = await t.groupWithLease('coupon')
+      const before = { publishedAt: t.now + 3_600_000, eligibleAt: t.now + 3_600_000 }
+      const id = await prepare(t, { shardingKey: 'user-1', ...before })
+      await decide(t, id, 'commit')
+      const [later] = await t.publish({ shardingKey: 'user-1' })
+      assert.deepEqual(await t.readIds(group), [id, later])
     },
   },
   {

@@ -147,6 +147,7 @@ export const settling: readonly StorePromise[] = [
           shardingKey: 'u1',
           cause: 'handler.retries-exhausted',
           because: 'the bank said no',
+          dependency: null,
           attempts: 2,
           generation: 0,
           publishedAt: message!.publishedAt,

@@ -1,6 +1,7 @@
 import { type ErrorCode, WaybillError } from '../../core/errors.ts'
 import type { MessageId } from '../../core/ids.ts'
 import type { AuditNote, DeadLetter, DeadLetterFilter, DeadLetterKey } from '../../core/store.ts'
+import { audit } from './audit.ts'
 import { dropCopy, isBlocked, releaseFollower } from './dispositions.ts'
 import type { SqlValue, SqliteConnection } from './driver.ts'
 import { landingGroup, orderOf, unordered } from './groups.ts'
@@ -8,10 +9,11 @@ import { landingGroup, orderOf, unordered } from './groups.ts'
 const limitDefault = 100
 const limitMax = 1_000
 
-export function listDeadLetters(
-  connection: SqliteConnection,
-  filter: DeadLetterFilter,
-): readonly DeadLetter[] {
+/** The `where` of a filter, or nothing where it leaves nothing out. The limit is not part of it. */
+export function whereOf(filter: DeadLetterFilter): {
+  readonly clause: string
+  readonly params: readonly SqlValue[]
+} {
   const where: string[] = []
   const params: SqlValue[] = []
   const add = (condition: string, value: SqlValue | undefined): void => {
@@ -24,9 +26,17 @@ export function listDeadLetters(
   add('key = ?', filter.key)
   add('message_id = ?', filter.id)
   add('cause = ?', filter.cause)
+  add('dependency = ?', filter.dependency)
   add('died_at >= ?', filter.since?.getTime())
   add('died_at < ?', filter.until?.getTime())
-  const clause = where.length > 0 ? `where ${where.join(' and ')}` : ''
+  return { clause: where.length > 0 ? `where ${where.join(' and ')}` : '', params }
+}
+
+export function listDeadLetters(
+  connection: SqliteConnection,
+  filter: DeadLetterFilter,
+): readonly DeadLetter[] {
+  const { clause, params } = whereOf(filter)
   return connection
     .all(
       `select * from waybill_dead_letters ${clause} order by died_at, message_id limit ?`,
@@ -42,6 +52,7 @@ export function listDeadLetters(
       shardingKey: row['sharding_key'] as string | null,
       cause: row['cause'] as ErrorCode,
       because: row['because'] as string,
+      dependency: row['dependency'] as string | null,
       attempts: row['attempts'] as number,
       generation: row['generation'] as number,
       publishedAt: row['published_at'] as number,
@@ -56,14 +67,7 @@ export function redrive(
   now: number,
 ): number {
   let count = 0
-  const collided = selection.find(({ group }) => group === landingGroup)
-  if (collided) {
-    throw new WaybillError(
-      'dead-letter.unknown',
-      'a message that collides with the id of another cannot be redriven; discard it, and have its publisher send it under a new id',
-      { id: collided.id },
-    )
-  }
+  refuseCollisions(selection)
   for (const { group, id, ...message } of inLogOrder(connection, selection)) {
     // Behind an earlier one of its key it waits, or both would be due at once and a failure of the first would let it pass (P21).
     const order = orderOf(connection, group) ?? unordered
@@ -82,6 +86,17 @@ export function redrive(
     count++
   }
   return count
+}
+
+/** @throws WaybillError `dead-letter.unknown` */
+export function refuseCollisions(selection: readonly DeadLetterKey[]): void {
+  const collided = selection.find(({ group }) => group === landingGroup)
+  if (!collided) return
+  throw new WaybillError(
+    'dead-letter.unknown',
+    'a message that collides with the id of another cannot be redriven; discard it, and have its publisher send it under a new id',
+    { id: collided.id },
+  )
 }
 
 export function discardDead(
@@ -143,22 +158,4 @@ function inLogOrder(connection: SqliteConnection, selection: readonly DeadLetter
         : []
     })
     .sort((a, b) => a.position - b.position)
-}
-
-function audit(
-  connection: SqliteConnection,
-  action: string,
-  key: DeadLetterKey,
-  note: AuditNote,
-  now: number,
-): void {
-  connection.run(
-    'insert into waybill_audit (at, actor, because, action, grp, message_id) values (?, ?, ?, ?, ?, ?)',
-    now,
-    note.by,
-    note.because,
-    action,
-    key.group,
-    key.id,
-  )
 }

@@ -113,9 +113,9 @@ export function settle(
 }
 
 const upsert = `insert into waybill_dispositions
-  (grp, message_id, topic, queue, pos, state, attempts, body_hash, sharding_key, due_at, cause, because, at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  (grp, message_id, topic, queue, pos, state, attempts, body_hash, sharding_key, due_at, cause, because, at, dependency) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
   on conflict do update set state = excluded.state, attempts = excluded.attempts, sharding_key = excluded.sharding_key, due_at = excluded.due_at,
-    cause = excluded.cause, because = excluded.because, at = excluded.at, crashes = 0
+    cause = excluded.cause, because = excluded.because, at = excluded.at, dependency = excluded.dependency, crashes = 0
   where waybill_dispositions.state in ('running', 'retrying', 'held')`
 
 function settleOne(
@@ -146,6 +146,7 @@ function settleOne(
     settlement.cause ?? null,
     settlement.because ?? null,
     now,
+    settlement.dependency ?? null,
   )
   // Somebody settled it meanwhile, for good: that stands.
   if (changed === 0) return
@@ -183,13 +184,13 @@ export function dropCopy(connection: SqliteConnection, group: string, id: Messag
 export function bury(
   connection: SqliteConnection,
   group: string,
-  settlement: Pick<Settlement, 'message' | 'attempts' | 'cause' | 'because'>,
+  settlement: Pick<Settlement, 'message' | 'attempts' | 'cause' | 'because' | 'dependency'>,
   now: number,
 ): void {
   const { message } = settlement
   connection.run(
-    `insert into waybill_dead_letters (grp, message_id, topic, tag, key, sharding_key, cause, because, attempts, generation, published_at, died_at)
-     select grp, message_id, ?, ?, ?, ?, ?, ?, ?, generation, ?, ? from waybill_dispositions where grp = ? and message_id = ? on conflict do nothing`,
+    `insert into waybill_dead_letters (grp, message_id, topic, tag, key, sharding_key, cause, because, attempts, generation, published_at, died_at, dependency)
+     select grp, message_id, ?, ?, ?, ?, ?, ?, ?, generation, ?, ?, ? from waybill_dispositions where grp = ? and message_id = ? on conflict do nothing`,
     message.topic,
     message.tag,
     message.key,
@@ -199,6 +200,7 @@ export function bury(
     settlement.attempts,
     message.publishedAt,
     now,
+    settlement.dependency ?? null,
     group,
     message.id,
   )

@@ -133,10 +133,18 @@ export function orderOf(connection: SqliteConnection, group: string): GroupOrder
   return row && { ordered: row['ordered'] === 1, onFailure: row['on_failure'] === 'skip' ? 'skip' : 'hold' }
 }
 
-/** Whoever may have dispositions: groups, relay and landing. */
+/** From one group to the next along the primary key: all of them read would be every receipt. */
+const groupsWithDispositions = `with recursive found(grp) as (
+    select min(grp) from waybill_dispositions
+    union all select (select min(grp) from waybill_dispositions where grp > found.grp) from found where found.grp is not null
+  ) select grp from found where grp is not null`
+
+/** Whoever may have dispositions: groups, also removed ones, the relay and landing. */
 export function readersIn(connection: SqliteConnection): readonly string[] {
-  const rows = connection.all('select distinct reader from waybill_cursors')
-  return [...rows.map((row) => row['reader'] as string), landingGroup]
+  const rows = connection.all(
+    `select reader from waybill_cursors union select grp from (${groupsWithDispositions})`,
+  )
+  return rows.map((row) => row['reader'] as string)
 }
 
 function checkSubscription(group: GroupDeclaration, stored: Row): void {

@@ -69,9 +69,14 @@ export function decideHalf(connection: SqliteConnection, verdict: HalfVerdict, n
     id,
   )
   if (changed === 0) return assertSameDecision(connection, id, state)
-  // A half that is also delayed waits for its time; it orders at its due or decision time (P18).
+  // A half that is also delayed waits for its time; it orders at its due or decision time (P18). Not by the time alone: a clock
+  // that went back since it was prepared would delay what nobody wanted delayed.
   const isDelayed =
-    connection.all('select 1 from waybill_halves where id = ? and eligible_at > ?', id, now).length > 0
+    connection.all(
+      'select 1 from waybill_halves where id = ? and eligible_at > ? and eligible_at > published_at',
+      id,
+      now,
+    ).length > 0
   if (state === 'committed') {
     connection.run(
       `insert into ${isDelayed ? 'waybill_delayed' : 'waybill_messages'} (${messageColumns}) select ${messageColumns} from waybill_halves where id = ?`,

@@ -105,30 +105,42 @@ function suppress(
 
 /** Same id, other body: it cannot enter the log under that id, and must not vanish (P4). */
 function park(connection: SqliteConnection, message: Landing, queues: number, now: number): void {
-  const logged: LoggedMessage = {
-    ...message,
-    queue: queueOf(message, queues),
-    position: 0,
-    source: message.from,
-  }
-  const because = `a message with this id and another body is already in the log (hash ${message.bodyHash} here, another there)`
+  const queue = queueOf(message, queues)
+  parkLogged(connection, { ...message, queue, position: 0, source: message.from }, now)
+}
+
+/** The log's row of the first is purged by now, but its receipt is not. */
+export function collisionsOf(
+  connection: SqliteConnection,
+  group: string,
+  messages: readonly LoggedMessage[],
+): readonly LoggedMessage[] {
+  const hashes = new Map(
+    connection
+      .all(
+        'select message_id, body_hash from waybill_dispositions where grp = ? and message_id in (select value from json_each(?))',
+        group,
+        JSON.stringify(messages.map((message) => message.id)),
+      )
+      .map((row) => [row['message_id'] as MessageId, row['body_hash']]),
+  )
+  return messages.filter(({ id, bodyHash }) => hashes.has(id) && hashes.get(id) !== bodyHash)
+}
+
+export function parkLogged(connection: SqliteConnection, message: LoggedMessage, now: number): void {
+  const because = `a message with this id and another body was here before (hash ${message.bodyHash} here, another there)`
   const parked = connection.run(
     "insert into waybill_dispositions (grp, message_id, topic, queue, pos, state, body_hash, cause, because, at) values (?, ?, ?, ?, 0, 'dead', ?, 'receipt.id-collision', ?, ?) on conflict do nothing",
     landingGroup,
     message.id,
     message.topic,
-    logged.queue,
+    message.queue,
     message.bodyHash,
     because,
     now,
   )
   // It came before, and may have been given up since.
   if (parked === 0) return
-  keepCopy(connection, landingGroup, logged)
-  bury(
-    connection,
-    landingGroup,
-    { message: logged, attempts: 0, cause: 'receipt.id-collision', because },
-    now,
-  )
+  keepCopy(connection, landingGroup, message)
+  bury(connection, landingGroup, { message, attempts: 0, cause: 'receipt.id-collision', because }, now)
 }

@@ -101,6 +101,7 @@ function assemble(
   })
   return {
     store,
+    ready: async () => {},
     schema,
     assertInTransaction: (tx) => {
       const transaction = transactions.of(tx)

@@ -57,18 +57,16 @@ export function append(
   })
   const queueFor = (message: PublishedEnvelope): number => queueOf(message, queues.get(message.topic)!)
   const fresh = messages.filter((_, i) => !answers[i]!.duplicate)
+  // Not by the time alone: a clock that went back since the message was made would delay what nobody wanted delayed (P18).
+  const isDelayed = ({ eligibleAt, publishedAt }: PublishedEnvelope): boolean =>
+    eligibleAt > Math.max(now, publishedAt)
   insert(
     connection,
     'waybill_messages',
-    fresh.filter((message) => message.eligibleAt <= now),
+    fresh.filter((message) => !isDelayed(message)),
     queueFor,
   )
-  insert(
-    connection,
-    'waybill_delayed',
-    fresh.filter((message) => message.eligibleAt > now),
-    queueFor,
-  )
+  insert(connection, 'waybill_delayed', fresh.filter(isDelayed), queueFor)
   for (const { id, duplicate } of answers) {
     if (!duplicate) continue
     refuseIfUndecided(connection, id)

@@ -1,5 +1,7 @@
+import { dueReader } from '../../core/delayed.ts'
 import type { SqliteConnection } from './driver.ts'
 import { readersIn } from './groups.ts'
+import { recordKeptSince } from './kept-since.ts'
 
 /** Rows that one transaction looks at: short enough for writers that wait meanwhile. */
 const portion = 2_000
@@ -34,13 +36,18 @@ export async function purgePortion(purge: Purge): Promise<number> {
 
 async function purgeMessages({ reader, before, write, breathe }: Purge): Promise<number> {
   let dropped = 0
-  const queues = reader.all('select topic, queue, min(pos) as pos from waybill_cursors group by topic, queue')
+  // The mover of due messages reads no log: a topic that only it has cursors in is one that nobody reads.
+  const queues = reader.all(
+    'select topic, queue, min(pos) as pos from waybill_cursors where reader <> ? group by topic, queue',
+    dueReader,
+  )
   for (const { topic, queue, pos } of queues) {
     const params = [topic!, queue!, pos!, before] as const
     if (reader.all(`${passed} limit 1`, ...params).length === 0) continue
-    dropped += await write((connection) =>
-      connection.run(`delete from waybill_messages where pos in (${passed})`, ...params),
-    )
+    dropped += await write((connection) => {
+      recordKeptSince(connection, before)
+      return connection.run(`delete from waybill_messages where pos in (${passed})`, ...params)
+    })
     await breathe()
   }
   return dropped
@@ -90,5 +97,11 @@ function purgeRecords(connection: SqliteConnection, before: number): void {
     "delete from waybill_halves where state in ('committed', 'rolled-back') and decided_at < ?",
     before,
   )
-  connection.run('delete from waybill_ended where at < ?', before)
+  if (connection.run('delete from waybill_ended where at < ?', before) > 0)
+    recordKeptSince(connection, before)
+  connection.run(
+    'delete from waybill_redrive_items where job_id in (select id from waybill_redrives where ended_at < ?)',
+    before,
+  )
+  connection.run('delete from waybill_redrives where ended_at < ?', before)
 }

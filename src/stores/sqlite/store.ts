@@ -1,14 +1,21 @@
 import type { DelayedStore } from '../../core/delayed.ts'
+import type { DependencyStore } from '../../core/dependencies.ts'
 import { WaybillError } from '../../core/errors.ts'
+import type { FactStore } from '../../core/facts.ts'
+import type { GroupStore } from '../../core/groups.ts'
 import type { HalfStore } from '../../core/half.ts'
 import type { MessageId, OwnerId } from '../../core/ids.ts'
 import type { LoggedMessage, PublishedEnvelope } from '../../core/message.ts'
 import type { Ports } from '../../core/ports.ts'
+import type { RedriveStore } from '../../core/redrive.ts'
 import type * as contract from '../../core/store.ts'
+import type { SqliteAccess } from './access.ts'
 import { cancelDelayed, moveDue, nextDelayed } from './delayed.ts'
 import { listDeadLetters, discardDead, redrive } from './dead-letters.ts'
+import { dependencyStore } from './dependencies.ts'
 import * as dispositions from './dispositions.ts'
 import type { SqliteConnection, SqliteTx } from './driver.ts'
+import { factStore } from './facts.ts'
 import {
   type GroupOrder,
   countOlder,
@@ -18,13 +25,15 @@ import {
   registerGroups,
   unordered,
 } from './groups.ts'
+import { groupStore } from './group-store.ts'
 import * as halves from './halves.ts'
-import { land, landedUpTo } from './landing.ts'
+import { collisionsOf, land, landedUpTo, parkLogged } from './landing.ts'
 import * as leases from './leases.ts'
 import * as log from './log.ts'
 import { meta } from './migrate.ts'
 import { append } from './publishing.ts'
 import { purgePortion } from './purge.ts'
+import { redriveStore } from './redrives.ts'
 import { search } from './search.ts'
 import { Topics } from './topics.ts'
 import type { Transactions } from './transactions.ts'
@@ -55,6 +64,16 @@ export class SqliteStore implements contract.Store<SqliteTx> {
     this.#parts = parts
     this.#topics = new Topics(parts.reader)
     this.#epoch = meta(parts.reader, 'epoch') ?? ''
+    const access: SqliteAccess = {
+      read: (work) => this.#read(work),
+      write: (work) => this.#write(work),
+      now: () => this.#now(),
+      epoch: this.#epoch,
+    }
+    this.groups = groupStore(access)
+    this.redrives = redriveStore(access)
+    this.dependencies = dependencyStore(access)
+    this.facts = factStore(access)
   }
 
   append(
@@ -185,6 +204,18 @@ export class SqliteStore implements contract.Store<SqliteTx> {
     return this.#read((reader) => dispositions.dispositions(reader, lease.reader, ids))
   }
 
+  async parkCollisions(
+    lease: contract.Lease,
+    messages: readonly LoggedMessage[],
+  ): Promise<readonly MessageId[]> {
+    const collided = this.#read((reader) => collisionsOf(reader, lease.reader, messages))
+    if (collided.length > 0)
+      await this.#write((connection) => {
+        for (const message of collided) parkLogged(connection, message, this.#now())
+      })
+    return collided.map((message) => message.id)
+  }
+
   async due(lease: contract.Lease, now: number, limit: number): Promise<readonly contract.DueMessage[]> {
     return this.#read((reader) => dispositions.due(reader, lease, now, limit))
   }
@@ -293,6 +324,11 @@ export class SqliteStore implements contract.Store<SqliteTx> {
     nextCheck: async (service, topics) => halves.nextCheck(this.#parts.reader, service, topics),
     list: async (filter) => halves.listHalves(this.#parts.reader, filter),
   }
+
+  readonly groups: GroupStore
+  readonly redrives: RedriveStore
+  readonly dependencies: DependencyStore
+  readonly facts: FactStore
 
   async epoch(): Promise<string> {
     return this.#epoch

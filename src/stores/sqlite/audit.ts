@@ -1,0 +1,29 @@
+import type { MessageId } from '../../core/ids.ts'
+import type { AuditNote } from '../../core/store.ts'
+import type { SqliteConnection } from './driver.ts'
+
+/** What an act of an operator was about. */
+export interface Audited {
+  readonly group?: string
+  readonly id?: MessageId
+  readonly redrive?: string
+}
+
+export function audit(
+  connection: SqliteConnection,
+  action: string,
+  { group, id, redrive }: Audited,
+  note: AuditNote,
+  now: number,
+): void {
+  connection.run(
+    'insert into waybill_audit (at, actor, because, action, grp, message_id, redrive_id) values (?, ?, ?, ?, ?, ?, ?)',
+    now,
+    note.by,
+    note.because,
+    action,
+    group ?? null,
+    id ?? null,
+    redrive ?? null,
+  )
+}

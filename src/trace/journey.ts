@@ -231,7 +231,7 @@ function handledHop(database: string, disposition: DispositionFacts): Hop {
     state,
     attempts > 0 ? `${attempts} failed` : '',
     cause ?? '',
-    dependency === null ? '' : `charged to ${dependency}`,
+    dependency === null || arrived.has(state) ? '' : `charged to ${dependency}`,
     because ?? '',
   ]
   return hop({

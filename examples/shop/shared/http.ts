@@ -61,7 +61,10 @@ async function answer(
   } catch (error) {
     if (!(error instanceof HttpError)) console.error(error)
     const known = error instanceof HttpError ? error : new HttpError(500, 'http.failed', String(error))
-    send(response, known.status, { error: { code: known.code, message: known.message } })
+    // 0 is for whoever got no answer itself.
+    send(response, known.status === 0 ? 502 : known.status, {
+      error: { code: known.code, message: known.message },
+    })
   }
 }
 

@@ -63,11 +63,27 @@ test('the trace bench measures tracing by key and the books', () => {
   ])
 })
 
+test('the half and delay benches measure with a million waiting and with none', () => {
+  const { status, stdout, stderr } = bench('half', 'delay', '--quick', '--json')
+  expect(stderr).not.toContain('"level":"error"')
+  expect(status).toBe(0)
+  const report = JSON.parse(stdout.trimEnd().split('\n').at(-1)!) as Report
+  expect(report.settings['half']).toMatchObject({ synchronous: 'full', journalMode: 'wal' })
+  expect(report.settings['delay']).toMatchObject({ synchronous: 'full', journalMode: 'wal' })
+  const measures = ['delay.due', 'delay.scattered', 'half.check-back', 'half.producer']
+  expect(report.goals.map((goal) => goal.figure).toSorted()).toEqual(
+    measures.map((measure) => `${measure}.ratio`),
+  )
+  for (const measure of measures)
+    for (const figure of ['empty', 'waiting', 'control', 'ratio'])
+      expect(report.figures[`${measure}.${figure}`]!.values.every((value) => value > 0)).toBe(true)
+})
+
 test('a bench that does not exist ends with status 2 and the names of those that do', () => {
   const { status, stdout, stderr } = bench('oracle')
   expect(status).toBe(2)
   expect(stdout).toBe('')
-  expect(stderr).toContain('there is no bench "oracle"; there are: sqlite, trace')
+  expect(stderr).toContain('there is no bench "oracle"; there are: sqlite, trace, half, delay')
 })
 
 test('a measure that does not exist ends with status 2 and the names of those that do', () => {

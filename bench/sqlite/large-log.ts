@@ -1,8 +1,6 @@
-import { statfsSync } from 'node:fs'
-import { dirname } from 'node:path'
 import type { Run } from '../harness/bench.ts'
 import { runChild } from '../harness/child.ts'
-import { UsageError } from '../harness/usage-error.ts'
+import { assertFreeDisk } from '../harness/free-disk.ts'
 import { sizes } from './sizes.ts'
 
 export interface MemoryTask {
@@ -40,12 +38,7 @@ export async function newLargeLog(run: Run): Promise<LargeLog> {
   const path = run.scratch('large.db')
   const group = 'large'
   // The history measure adds as much again.
-  const needed = memory.messages * bytesPerMessage * 2
-  const { bavail, bsize } = statfsSync(dirname(path))
-  if (bavail * bsize < needed)
-    throw new UsageError(
-      `this needs ${Math.ceil(needed / 2 ** 30)} GiB of free disk space; name another folder with --folder`,
-    )
+  assertFreeDisk(path, memory.messages * bytesPerMessage * 2)
   const task = { path, group, messages: memory.messages, bodyBytes }
   const child = (work: MemoryTask['work']): Promise<MemoryUse> =>
     runChild<MemoryTask, MemoryUse>(new URL('memory-child.ts', import.meta.url), { ...task, work })

@@ -1,5 +1,5 @@
 import type { Figure, Findings, Measure, Run } from '../harness/bench.ts'
-import { summarize } from '../harness/statistics.ts'
+import { whyInconclusive } from '../harness/control.ts'
 import { type Extra, type Shop, openShop } from './shop.ts'
 import { sizes } from './sizes.ts'
 
@@ -20,9 +20,6 @@ const extraOf: Readonly<Record<Variant, Extra>> = {
   publish: 'publish',
   byHand: 'byHand',
 }
-
-/** The same against itself must come out as the same; further off, the machine was too restless to tell anything. */
-const controlWithin = { min: 0.9, max: 1.1 }
 
 async function measure(run: Run): Promise<Findings> {
   const { transaction: counts, bodyBytes } = sizes(run)
@@ -62,9 +59,6 @@ function runRound(
 function figuresOf(perSecond: Record<Variant, number[]>): Figure[] {
   const { plain, plainAgain, publish, byHand } = perSecond
   const control = ratios(plain, plainAgain)
-  const { median } = summarize(control)
-  const isQuiet = median >= controlWithin.min && median <= controlWithin.max
-  const inconclusive = isQuiet ? undefined : `the control is ${median.toFixed(2)}, not 0.90 to 1.10`
   return [
     { name: 'plain', label: 'without a publish', unit: 'tx/s', values: plain },
     { name: 'publish', label: 'with a publish of 1 KiB', unit: 'tx/s', values: publish },
@@ -83,7 +77,7 @@ function figuresOf(perSecond: Record<Variant, number[]>): Figure[] {
       unit: 'ratio',
       values: ratios(plain, publish),
       goal: { atMost: 1.15 },
-      inconclusive,
+      inconclusive: whyInconclusive(control),
     },
   ]
 }

@@ -326,8 +326,7 @@ export class Waybill<Tx, Mode extends 'sync' | 'async'> {
   }
 
   /**
-   * Where a message is, by id or business key, and in one sentence where it stopped, as far as this database knows.
-   * Several databases at once: `trace(sources, asked)`.
+   * Where a message is, by id or business key, and where it stopped. Several databases at once: `trace(sources, asked)`.
    */
   async trace(asked: string, options: TraceOptions = {}): Promise<Trace> {
     return trace([[this.service, this]], asked, options)
@@ -365,8 +364,9 @@ export class Waybill<Tx, Mode extends 'sync' | 'async'> {
   /** Readiness by progress: a queue is stalled when messages wait and its cursor has not moved for a minute, seen between calls. */
   async health(): Promise<Health> {
     const own = new Set([relayReader, ...this.#consumers.groups.map((group) => group[0]!.settings.group)])
-    // One that an operator holds is not stalled, and whoever restarts what is not ready must leave it alone.
-    for (const { name, paused } of await this.groups.list()) if (paused) own.delete(name)
+    // One that waits on purpose is not stalled, and whoever restarts what is not ready must leave it alone.
+    for (const { name, paused } of await this.groups.list())
+      if (paused || this.#dependencies.holds(name)) own.delete(name)
     return this.#health.judge(
       this.#state === 'started',
       (await this.lag()).filter((queue) => own.has(queue.reader)),

@@ -141,6 +141,17 @@ describe('a dependency that is down', () => {
     expect((await effects()).toSorted((a, b) => a - b)).toEqual(numbers(60))
   })
 
+  test('leaves its instances ready: a group that waits on purpose is not stalled', async () => {
+    logistics.isUp = false
+    ships(logistics.declared(), (n) => logistics.call(n))
+    await publish(3)
+    await waybill.start()
+    await eventually('it is open', async () => (await waybill.dependencies())[0]?.state === 'open')
+    await waybill.health()
+    await pass(120_000)
+    expect(await waybill.health()).toMatchObject({ ready: true })
+  })
+
   test('holds only the groups that need it', async () => {
     logistics.isUp = false
     ships(logistics.declared(), (n) => logistics.call(n))
@@ -223,6 +234,75 @@ describe('a dependency that is down', () => {
 })
 
 describe('P28: whose fault it is', () => {
+  test('the first failure of a message in one group is not its second because it failed in another', async () => {
+    const declared = logistics.declared()
+    const failed = new Set<string>()
+    const once = (group: string, n: number): void => {
+      if (n !== 1 || failed.has(group)) return
+      failed.add(group)
+      throw new DependencyDown('logistics', 'HTTP 503')
+    }
+    ships(declared, (n) => once('red-packet', n), { order: 'sharding-key' })
+    waybill.consume(
+      OrderPaid,
+      {
+        group: 'coupon',
+        from: 'oldest',
+        order: 'sharding-key',
+        retry: fixedRetries(),
+        dependencies: [declared],
+      },
+      async ({ body: { n } }, { tx }) => {
+        if (n === 1) await new Promise<void>((resolve) => clock.after(2_000, resolve))
+        once('coupon', n)
+        effect(tx, n, 'coupon')
+      },
+    )
+    await waybill.start()
+    await publish(5, String)
+    await handled(5)
+    await eventually('all are through', async () => (await effects('coupon')).length === 5)
+    expect(await waybill.deadLetters.list()).toEqual([])
+  })
+
+  test('P8: a batch fails as one: it does not open a healthy dependency, nor make offenders of its innocents', async () => {
+    const opened: string[] = []
+    const failed = new Set<number>()
+    open({
+      ports: {
+        clock,
+        log: { debug() {}, info() {}, error() {}, warn: (_, message) => void opened.push(message) },
+      },
+    })
+    waybill.consume(
+      OrderPaid,
+      {
+        group: 'red-packet',
+        from: 'oldest',
+        batch: 10,
+        retry: fixedRetries(),
+        dependencies: [logistics.declared()],
+      },
+      (messages, { tx }) => {
+        // Of the batch, 3 is to blame; 5 fails once by itself, later.
+        for (const { n } of messages.map(({ body }) => body)) {
+          const fails = n === 3 ? failed.size < 2 : n === 5 && messages.length === 1 && !failed.has(5)
+          if (fails) {
+            failed.add(messages.length === 1 ? n : 0)
+            throw new DependencyDown('logistics', 'HTTP 500')
+          }
+          effect(tx, n)
+        }
+      },
+    )
+    await publish(10, () => 'same')
+    await waybill.start()
+    await handled(10)
+    expect(opened).toEqual([])
+    expect(failed).toContain(5)
+    expect(await waybill.deadLetters.list()).toEqual([])
+  })
+
   test('a message that makes a healthy dependency fail is charged itself, and the others go on', async () => {
     const poison = 3
     ships(

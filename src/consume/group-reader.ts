@@ -92,9 +92,14 @@ export class GroupReader<Tx> implements QueueReader {
         const { attempts } = message
         const deliver = (): Promise<void> =>
           deliverer.deliver({ messages: [message], from: 'retrying', attempts })
-        await this.#limiter.run(() => this.#begin(held, deliver))
+        await this.#inTurn(held, () => this.#begin(held, deliver))
       }
     }
+  }
+
+  /** Whoever is before it may wait for a dependency, and so for ever: then it does not wait once the queue is to be left. */
+  #inTurn(held: HeldQueue, work: () => Promise<void>): Promise<void> {
+    return this.#limiter.run(this.#parts.dependencies && held.draining, work)
   }
 
   /** Begins once the group's dependencies and the suspects of other queues let it; not at all if the queue is to be left first. */
@@ -156,10 +161,10 @@ export class GroupReader<Tx> implements QueueReader {
     }
     const isSequential = ordered || batch !== undefined
     if (!isSequential)
-      await all(chunks.map((messages) => this.#limiter.run(() => run(messages, chunks.length === 1))))
+      await all(chunks.map((messages) => this.#inTurn(held, () => run(messages, chunks.length === 1))))
     else
       for (const [i, messages] of chunks.entries())
-        await this.#limiter.run(() => run(messages, i === chunks.length - 1))
+        await this.#inTurn(held, () => run(messages, i === chunks.length - 1))
     return begun
   }
 

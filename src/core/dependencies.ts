@@ -17,7 +17,7 @@ export interface DependencyOptions {
   matches?(error: unknown): boolean
   /** At most so many messages begin per second, each instance by itself, when healthy and after. Default: no limit. */
   readonly perSecond?: number
-  /** Different messages that fail in a row, though the probe succeeds, until it counts as down. Default 3. */
+  /** Different messages that fail in a row, though the probe succeeds, until it counts as down; a batch counts as one. Default 3. */
   readonly failures?: number
   /** Dead letters that it caused are redriven by themselves once it is healthy, at most this often each. Default 3; 0 for never. */
   readonly redrives?: number

@@ -57,6 +57,7 @@ export const errorCodes = [
   'store.commit-unknown',
   'store.transaction-left-open',
   'store.transaction-closed',
+  'store.transaction-failed',
   'store.transaction-control',
   'transport.refused',
   'dead-letter.unknown',

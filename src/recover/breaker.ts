@@ -7,8 +7,16 @@ import type { Ports } from '../core/ports.ts'
 const rampMax = 64
 /** Failed messages that are remembered; the oldest are forgotten first. */
 const offendersMax = 10_000
+/** How long a message that tests the dependency keeps the others waiting. One that takes longer hangs, or must be assumed to. */
+const testMaxMs = 30_000
 /** A message that keeps failing comes back later and later, so that others get their turn to test the dependency (P28). */
 const backOffDoublingsMax = 6
+
+/** A message as a group delivers it: what it does in one group tells nothing of it in another. */
+export interface Delivered {
+  readonly group: string
+  readonly ids: readonly MessageId[]
+}
 
 /** A message that failed by the dependency, and what was known of the dependency then. */
 interface Offender {
@@ -38,11 +46,12 @@ export class Breaker {
   because: string | null = null
   readonly #ports: Ports
   readonly #events: BreakerEvents
-  readonly #offenders = new Map<MessageId, Offender>()
-  /** Different messages that failed since the last success. */
+  readonly #offenders = new Map<string, Offender>()
+  /** Different messages that failed since the last success; of a batch the first, since it fails as one (P8). */
   readonly #failedInARow = new Set<MessageId>()
   #limit = Infinity
-  #running = 0
+  /** Since when each of those that began and have not ended is running, the longest first. */
+  readonly #running = new Set<{ readonly since: number }>()
   #nextEntryAt = 0
   #successes = 0
   /** Failures of messages that had not failed before: only these tell of the dependency rather than of the message. */
@@ -50,6 +59,7 @@ export class Breaker {
   #openings = 0
   #probing: Promise<string | null> | undefined
   #cancelProbe: (() => void) | undefined
+  #endProbe: (() => void) | undefined
   #isStopped = false
 
   constructor(dependency: Dependency, ports: Ports, events: BreakerEvents) {
@@ -71,31 +81,34 @@ export class Breaker {
   stop(): void {
     this.#isStopped = true
     this.#cancelProbe?.()
+    // Whoever waits for its answer, to record a failure, could not stop before.
+    this.#endProbe?.()
   }
 
   /** How long until one more may begin: 0 is now, Infinity when something else must happen first. */
   waitMs(): number {
-    if (this.#running >= this.#limit) return Infinity
-    return Math.max(0, this.#nextEntryAt - this.#ports.clock.monotonic())
+    const now = this.#ports.clock.monotonic()
+    return Math.max(0, this.#nextEntryAt - now, this.#roomInMs(now))
   }
 
-  enter(): void {
-    this.#running++
+  /** One more begins. The answer says that it has ended. */
+  enter(): () => void {
+    const now = this.#ports.clock.monotonic()
+    const run = { since: now }
+    this.#running.add(run)
     const { perSecond } = this.dependency
-    if (perSecond === null) return
-    this.#nextEntryAt = Math.max(this.#nextEntryAt, this.#ports.clock.monotonic()) + 1_000 / perSecond
-  }
-
-  leave(): void {
-    this.#running--
-    this.#events.changed()
+    if (perSecond !== null) this.#nextEntryAt = Math.max(this.#nextEntryAt, now) + 1_000 / perSecond
+    return () => {
+      this.#running.delete(run)
+      this.#events.changed()
+    }
   }
 
   /** @param isOthersWaiting whether more messages want to begin than may */
-  handled(ids: readonly MessageId[], isOthersWaiting: boolean): void {
+  handled({ group, ids }: Delivered, isOthersWaiting: boolean): void {
     this.#successes += ids.length
     this.#failedInARow.clear()
-    for (const id of ids) this.#offenders.delete(id)
+    if (this.#offenders.size > 0) for (const id of ids) this.#offenders.delete(offenderOf(group, id))
     if (this.state !== 'half-open') return
     this.#limit *= 2
     // With nobody waiting there is nothing to ramp up.
@@ -107,10 +120,11 @@ export class Breaker {
    * Charges the dependency, or the message itself where it fails though the probe and others succeed (P28).
    * Answers when to try again without an attempt; null where the message is to blame.
    */
-  async failed(ids: readonly MessageId[], because: string): Promise<number | null> {
-    const before = ids.length === 1 ? this.#offenders.get(ids[0]!) : undefined
-    const times = this.#remember(ids)
-    if (this.state !== 'open') {
+  async failed(delivered: Delivered, because: string): Promise<number | null> {
+    const { group, ids } = delivered
+    const before = ids.length === 1 ? this.#offenders.get(offenderOf(group, ids[0]!)) : undefined
+    const times = this.#remember(delivered)
+    if (this.state !== 'open' && !this.#isStopped) {
       const down = await this.#probe()
       if (this.#isStopped) return this.#retryInMs(times)
       if (down !== null) this.#open(down)
@@ -137,27 +151,31 @@ export class Breaker {
     )
   }
 
-  /** Answers how often the one that failed most has failed. */
-  #remember(ids: readonly MessageId[]): number {
-    this.#freshFailures += ids.filter((id) => !this.#offenders.has(id)).length
-    let most = 0
-    for (const id of ids) {
-      const times = (this.#offenders.get(id)?.times ?? 0) + 1
-      most = Math.max(most, times)
-      this.#failedInARow.add(id)
-      this.#offenders.delete(id)
-      this.#offenders.set(id, {
-        times,
-        successes: this.#successes,
-        freshFailures: this.#freshFailures,
-        openings: this.#openings,
-      })
-    }
-    for (const id of this.#offenders.keys()) {
-      if (this.#offenders.size <= offendersMax) break
-      this.#offenders.delete(id)
-    }
-    return most
+  /** Infinity where nobody may begin, however long it takes. */
+  #roomInMs(now: number): number {
+    if (this.#limit === 0) return Infinity
+    if (this.#running.size < this.#limit) return 0
+    const nth = [...this.#running][this.#running.size - this.#limit]!
+    return nth.since + testMaxMs - now
+  }
+
+  /** Answers how often it has failed. Of the messages of a batch nobody knows which one did: none is an offender yet. */
+  #remember({ group, ids }: Delivered): number {
+    this.#failedInARow.add(ids[0]!)
+    const offender = offenderOf(group, ids[0]!)
+    const known = ids.length === 1 ? this.#offenders.get(offender) : undefined
+    if (!known) this.#freshFailures++
+    if (ids.length > 1) return 1
+    const times = (known?.times ?? 0) + 1
+    this.#offenders.delete(offender)
+    this.#offenders.set(offender, {
+      times,
+      successes: this.#successes,
+      freshFailures: this.#freshFailures,
+      openings: this.#openings,
+    })
+    if (this.#offenders.size > offendersMax) this.#offenders.delete(this.#offenders.keys().next().value!)
+    return times
   }
 
   #open(because: string): void {
@@ -220,10 +238,14 @@ export class Breaker {
     const abort = new AbortController()
     let cancel = (): void => {}
     const tooLong = new Promise<string>((resolve) => {
-      cancel = this.#ports.clock.after(dependency.probeTimeoutMs, () => {
+      const end = (because: string): void => {
         abort.abort()
-        resolve(`its probe took longer than ${dependency.probeTimeoutMs} ms`)
-      })
+        resolve(because)
+      }
+      cancel = this.#ports.clock.after(dependency.probeTimeoutMs, () =>
+        end(`its probe took longer than ${dependency.probeTimeoutMs} ms`),
+      )
+      this.#endProbe = () => end('its probe was given up at the stop')
     })
     const ask = async (): Promise<string | null> => {
       try {
@@ -238,4 +260,8 @@ export class Breaker {
     cancel()
     return answer
   }
+}
+
+function offenderOf(group: string, id: MessageId): string {
+  return `${group} ${id}`
 }

@@ -10,12 +10,15 @@ interface Waiting {
 
 /** The gate of one group: all of its dependencies must let a message begin. First come, first served: the log's order depends on it. */
 export class GroupDependencyGate implements DependencyGate {
+  readonly #group: string
   readonly #breakers: readonly Breaker[]
   readonly #ports: Ports
   readonly #waiting: Waiting[] = []
   #cancelTimer: (() => void) | undefined
+  #isStopped = false
 
-  constructor(breakers: readonly Breaker[], ports: Ports) {
+  constructor(group: string, breakers: readonly Breaker[], ports: Ports) {
+    this.#group = group
     this.#breakers = breakers
     this.#ports = ports
   }
@@ -50,23 +53,25 @@ export class GroupDependencyGate implements DependencyGate {
     let waitMs = this.#waitMs()
     for (; this.isWaitedFor && waitMs === 0; waitMs = this.#waitMs())
       this.#waiting.shift()!.grant(this.#admit())
-    if (this.isWaitedFor && waitMs !== Infinity)
+    if (this.isWaitedFor && waitMs !== Infinity && !this.#isStopped)
       this.#cancelTimer = this.#ports.clock.after(waitMs, () => this.pump())
   }
 
+  /** Whoever waits is told by its signal. */
   stop(): void {
+    this.#isStopped = true
     this.#cancelTimer?.()
   }
 
   handled(ids: readonly MessageId[]): void {
-    for (const breaker of this.#breakers) breaker.handled(ids, this.isWaitedFor)
+    for (const breaker of this.#breakers) breaker.handled({ group: this.#group, ids }, this.isWaitedFor)
   }
 
   async judge(error: unknown, ids: readonly MessageId[]): Promise<Blame> {
     const breaker = this.#breakers.find(({ dependency }) => this.#concerns(dependency, error))
     if (!breaker)
       return { dependency: error instanceof DependencyDown ? error.dependency : null, retryInMs: null }
-    const retryInMs = await breaker.failed(ids, reasonOf(error))
+    const retryInMs = await breaker.failed({ group: this.#group, ids }, reasonOf(error))
     return { dependency: breaker.dependency.name, retryInMs }
   }
 
@@ -88,9 +93,9 @@ export class GroupDependencyGate implements DependencyGate {
   }
 
   #admit(): () => void {
-    for (const breaker of this.#breakers) breaker.enter()
+    const leave = this.#breakers.map((breaker) => breaker.enter())
     return () => {
-      for (const breaker of this.#breakers) breaker.leave()
+      for (const one of leave) one()
     }
   }
 }

@@ -10,9 +10,13 @@ import { GroupDependencyGate } from './dependency-gate.ts'
 const redrivesPerSecond = 10
 /** Of the dead letters of a dependency, how many are looked at before it is worth a job. */
 const lookedAtMax = 1_000
+/** How soon after one redrive of its dead letters has not ended, or could not be made, another one is thought of. */
+const redriveAgainMs = 10_000
+/** Who makes redrives that nobody asked for. */
+const byItself = 'waybill'
 /** How long what an instance says of a dependency that is not well holds without being said again. */
 const silenceMs = 30_000
-/** One that is well is not said again and again. */
+/** One that is well is said again but seldom. */
 const closedHoldsMs = 24 * 3_600_000
 
 export interface DependencyWatchParts {
@@ -33,6 +37,8 @@ export class DependencyWatch {
   readonly #breakers = new Map<string, { readonly breaker: Breaker; readonly groups: string[] }>()
   readonly #gates: GroupDependencyGate[] = []
   #cancelSaying: (() => void) | undefined
+  /** By dependency. */
+  readonly #cancelRedriving = new Map<string, () => void>()
   #acting: Promise<void> = Promise.resolve()
   #isStopped = false
 
@@ -44,6 +50,7 @@ export class DependencyWatch {
   gateOf(group: string, dependencies: readonly Dependency[]): DependencyGate | undefined {
     if (dependencies.length === 0) return undefined
     const gate = new GroupDependencyGate(
+      group,
       dependencies.map((dependency) => this.#breakerOf(dependency, group)),
       this.#parts.ports,
     )
@@ -51,13 +58,23 @@ export class DependencyWatch {
     return gate
   }
 
+  /** Whether a group waits on purpose: something that it needs is down, is being tested, or allows only so much. */
+  holds(group: string): boolean {
+    return [...this.#breakers.values()].some(
+      ({ breaker, groups }) =>
+        groups.includes(group) && (breaker.state !== 'closed' || breaker.dependency.perSecond !== null),
+    )
+  }
+
   start(): void {
+    if (this.#breakers.size > 0) this.#say()
     for (const { breaker } of this.#breakers.values()) breaker.start()
   }
 
   async stop(): Promise<void> {
     this.#isStopped = true
     this.#cancelSaying?.()
+    for (const cancel of this.#cancelRedriving.values()) cancel()
     for (const { breaker } of this.#breakers.values()) breaker.stop()
     for (const gate of this.#gates) gate.stop()
     await this.#acting
@@ -95,10 +112,9 @@ export class DependencyWatch {
     for (const gate of this.#gates) gate.pump()
   }
 
-  /** Writes down how it stands with all of them, again and again while one is not well. */
+  /** Writes down how it stands with all of them, and again before that has lapsed: while one is not well, often. */
   #say(): void {
     if (this.#isStopped) return
-    this.#cancelSaying?.()
     const { ports, owner, service, store } = this.#parts
     this.#act('say how it stands with dependencies', async () => {
       for (const [name, { breaker, groups }] of this.#breakers) {
@@ -106,30 +122,75 @@ export class DependencyWatch {
         const until = ports.clock.now() + (state === 'closed' ? closedHoldsMs : silenceMs)
         await store.dependencies.report({ name, owner, service, state, since, because, groups, until })
       }
+      const isEachWell = [...this.#breakers.values()].every(({ breaker }) => breaker.state === 'closed')
+      if (isEachWell) this.#sayIn(closedHoldsMs / 3)
     })
-    const isAnyUnwell = [...this.#breakers.values()].some(({ breaker }) => breaker.state !== 'closed')
-    if (isAnyUnwell) this.#cancelSaying = ports.clock.after(silenceMs / 3, () => this.#say())
+    // Unless all is well and written down, soon.
+    this.#sayIn(silenceMs / 3)
   }
 
-  #redrive({ name, redrives: generationsMax, perSecond }: Dependency): void {
-    if (generationsMax === 0) return
-    const { ports, owner, store, redriving } = this.#parts
+  #sayIn(delayMs: number): void {
+    this.#cancelSaying?.()
+    if (!this.#isStopped) this.#cancelSaying = this.#parts.ports.clock.after(delayMs, () => this.#say())
+  }
+
+  /**
+   * One redrive at a time: instances that find it healthy together, and one that finds it so again and again, would multiply the rate.
+   * What died meanwhile has its turn when that one has ended. One that a person holds holds the next ones, and one that a person has
+   * put an end to is not made good for before the next outage is over.
+   * @param after the redrive that this one has waited for
+   */
+  #redrive(dependency: Dependency, after?: string): void {
+    const { name, redrives: generationsMax } = dependency
+    if (generationsMax === 0 || this.#isStopped) return
     this.#act(`redrive the dead letters of ${name}`, async () => {
-      const dead = await store.deadLetters({ dependency: name, limit: lookedAtMax })
-      if (dead.length < lookedAtMax && dead.every(({ generation }) => generation >= generationsMax)) return
-      await store.redrives.create({
-        id: `${name}:${owner}:${ports.clock.now()}`,
+      // Unless there is nothing left to do, again.
+      this.#redriveAgain(dependency, after)
+      const { redrives } = this.#parts.store
+      const unfinished = await redrives.list({ states: ['running', 'paused'], limit: lookedAtMax })
+      const before = unfinished.find(({ id, by }) => by === byItself && id.startsWith(`${name}:`))
+      if (before) {
+        this.#redriveAgain(dependency, before.id)
+        return
+      }
+      const ended = after === undefined ? [] : await redrives.list({ id: after })
+      if (ended[0]?.state !== 'cancelled') await this.#redriveDead(dependency)
+      this.#cancelRedriving.get(name)?.()
+    })
+  }
+
+  #redriveAgain(dependency: Dependency, after: string | undefined): void {
+    this.#cancelRedriving.get(dependency.name)?.()
+    if (this.#isStopped) return
+    const cancel = this.#parts.ports.clock.after(redriveAgainMs, () => {
+      // Once it is healthy it is told anyway.
+      if (this.#breakers.get(dependency.name)!.breaker.state !== 'open') this.#redrive(dependency, after)
+    })
+    this.#cancelRedriving.set(dependency.name, cancel)
+  }
+
+  async #redriveDead({ name, redrives: generationsMax, perSecond }: Dependency): Promise<void> {
+    const { ports, owner, store, redriving } = this.#parts
+    const dead = await store.deadLetters({ dependency: name, limit: lookedAtMax })
+    const first = dead.find(({ generation }) => generation < generationsMax)
+    if (dead.length < lookedAtMax && !first) return
+    const create = (id: string): ReturnType<typeof store.redrives.create> =>
+      store.redrives.create({
+        id: `${name}:${id}`,
         selection: { dependency: name },
         generationsMax,
         perSecond: perSecond ?? redrivesPerSecond,
         order: 'oldest-first',
-        note: { by: 'waybill', because: `${name} is healthy again` },
+        note: { by: byItself, because: `${name} is healthy again` },
       })
-      redriving()
-    })
+    // Two instances that look at the same time see the same, and make one of it.
+    const { job } = await create(first ? `${first.id}:${first.generation}` : `${owner}:${ports.clock.now()}`)
+    // Somebody put an end to that one; it was about the outage before.
+    if (job.state === 'cancelled') await create(`${owner}:${ports.clock.now()}`)
+    redriving()
   }
 
-  /** One after the other. Nothing waits for it: what could not be written is tried again with the next change. */
+  /** One after the other. Nothing waits for it: what could not be written is tried again a little later. */
   #act(what: string, work: () => Promise<void>): void {
     this.#acting = this.#acting.then(() => this.#attempt(what, work))
   }

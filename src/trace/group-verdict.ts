@@ -104,15 +104,29 @@ function heldVerdict(say: Say, { behind, because }: DispositionFacts): Verdict {
 /** Its last failure was charged to a dependency, or a live instance of the group says that one is down. */
 function dependencyVerdict(say: Say, copy: Copy, fact: DispositionFacts): Verdict | undefined {
   const { database, facts } = copy
-  const sights = facts.dependencies.filter(
-    (sight) => sight.state !== 'closed' && sight.until > facts.now && sight.groups.includes(fact.group),
+  const live = facts.dependencies.filter(
+    ({ until, groups }) => until > facts.now && groups.includes(fact.group),
   )
-  const sight = sights.find(({ name }) => name === fact.dependency) ?? sights[0]
+  const down = live.filter(({ state }) => state !== 'closed')
+  const ofCharged = ({ name }: DependencySight): boolean => name === fact.dependency
+  const sight = down.find(ofCharged) ?? down[0]
   const isCharged = fact.state === 'retrying' && fact.cause === 'dependency.down'
   if (!isCharged && (!sight || fact.cause !== null)) return undefined
-  const rows = sight ? [{ database, from: 'waybill_dependencies', fact: describeSight(sight) }] : []
-  const dependency = (isCharged ? fact.dependency : null) ?? sight?.name ?? '-'
-  return say('dependency-down', { dependency, reason: fact.because ?? sight?.because ?? '-' }, rows)
+  const up = isCharged && !down.some(ofCharged) ? live.find(ofCharged) : undefined
+  const rowOf = (row: DependencySight): Evidence => ({
+    database,
+    from: 'waybill_dependencies',
+    fact: describeSight(row),
+  })
+  if (up && !sight) {
+    const filling = { dependency: up.name, due: timeOf(fact.dueAt), reason: fact.because ?? '-' }
+    return say('dependency-failed', filling, [rowOf(up)])
+  }
+  // One that is up by now is not what it waits for.
+  const because = up ? undefined : fact.because
+  const dependency = (isCharged && !up ? fact.dependency : null) ?? sight?.name ?? '-'
+  const reason = because ?? sight?.because ?? '-'
+  return say('dependency-down', { dependency, reason }, sight ? [rowOf(sight)] : [])
 }
 
 function describeSight({ name, state, since, owner }: DependencySight): string {

@@ -1,6 +1,6 @@
 import { dueReader } from '../core/delayed.ts'
 import type { ReaderFacts } from '../core/facts.ts'
-import { type Copy, isSent, isServed, readerOf } from './places.ts'
+import { type Copy, type Places, isSent, isServed, readerOf } from './places.ts'
 import { countOf, deciderOf, timeOf } from './reasons.ts'
 import { type Evidence, type Verdict, publishedEvidence, verdict } from './verdict.ts'
 
@@ -78,6 +78,20 @@ export function beforeTheTransport(origin: Copy): Verdict | undefined {
         })
   }
   return unsentVerdict(origin, readerOf(origin, '@relay'))
+}
+
+/** It is to go to another database, and no relay has ever run in its own: there is not even a cursor. */
+export function neverRelayed({ landed, subscribers }: Places, origin: Copy): Verdict | undefined {
+  const { facts, message } = origin
+  if (facts.relays || message.place !== 'log') return undefined
+  if (subscribers.every(({ database }) => landed.some((copy) => copy.database === database))) return undefined
+  return verdict({
+    code: 'relay-not-running',
+    stoppedAt: 'relayed',
+    id: message.id,
+    filling: { service: message.service, waiting: '1+' },
+    evidence: [publishedEvidence(origin), leaseEvidence(origin, undefined, '@relay')],
+  })
 }
 
 function unsentVerdict(origin: Copy, relay: ReaderFacts | undefined): Verdict {

@@ -122,7 +122,8 @@ export function isServed(
 
 /** Whether it has left its origin: passed by the relay's cursor, and not refused. Undefined where nothing is relayed. */
 export function isSent(origin: Copy): boolean | undefined {
-  if (!origin.facts.relays || origin.message.place !== 'log') return undefined
+  const { place } = origin.message
+  if (!origin.facts.relays || (place !== 'log' && place !== 'copy')) return undefined
   const relay = readerOf(origin, '@relay')
   // The relay has not come to this topic since it is there.
   if (!relay) return false

@@ -193,6 +193,16 @@ export const sentences = {
       '无需处理：{dependency} 恢复后会自动投递，等待不计为失败。',
     ),
   },
+  'dependency-failed': {
+    sentence: both(
+      'In group {group} it failed by {dependency}, which is up, and is tried again at {due}, not charged: {reason}.',
+      '在消费组 {group} 中，它因依赖 {dependency} 失败，但该依赖可用；将于 {due} 重试，不计为失败：{reason}。',
+    ),
+    next: both(
+      'Look at the error: if {dependency} refuses this one message and takes others, it will be charged, and die after its retries.',
+      '请查看错误：若 {dependency} 只拒绝这一条消息而接受其他消息，它会被计为失败，重试用尽后成为死信。',
+    ),
+  },
   'handler-failing': {
     sentence: both(
       'The handler of {group} has failed {attempts} times and tries again at {due}; the last time: {reason}.',

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { deadLetter, discard, fixedRetries, topic } from '../index.ts'
+import { DependencyDown, deadLetter, dependency, discard, fixedRetries, topic } from '../index.ts'
 import { type Instance, OrderPaid, Scene, expectCodes, note } from './scene.fixture.ts'
 import { trace } from './trace.ts'
 
@@ -69,6 +69,21 @@ describe('before the log', () => {
     expect(sent.journeys[0]!.hops.filter(({ hop }) => hop === 'landed')).toMatchObject([
       { database: 'coupon', sight: 'no data', evidence: 'the disk is gone' },
     ])
+  })
+
+  test('P31: a service that lands what others publish does not know what they have yet to send', async () => {
+    const order = scene.open('order')
+    const coupon = await scene.consumer('coupon', 'red-packet')
+    await pay(order)
+    expectCodes(await scene.trace('order-1', ['coupon']), ['no-data'])
+    expectCodes(await scene.trace('order-1', ['coupon', 'broker']), ['no-data'])
+    await order.start()
+    await scene.eventually('it is handled', doneIn(coupon))
+    await scene.stop(order)
+    await pay(scene.open('order'), 'order-2')
+    const [verdict] = expectCodes(await scene.trace('order-2', ['coupon', 'broker']), ['no-data'])
+    expect(verdict!.sentence.en).toContain('it may be on its way from another service')
+    expectCodes(await scene.trace('order-3', ['order', 'broker', 'coupon']), ['never-published'])
   })
 
   test('half messages: undecided, in doubt, rolled back, expired', async () => {
@@ -150,6 +165,8 @@ describe('between the databases', () => {
       ])
     const [verdict] = expectCodes(await scene.trace(id, ['order']), ['transport-refused'])
     expect(verdict!.sentence.en).toContain('too large')
+    await scene.meddle('order', 'delete from waybill_messages')
+    expectCodes(await scene.trace(id, ['order']), ['transport-refused'])
   })
 
   test('sent but not landed: it lies in the broker and the consuming service does not run', async () => {
@@ -382,6 +399,18 @@ describe('in a group', () => {
     ])
     const [charged] = expectCodes(await scene.trace('order-1', ['order']), ['dependency-down'])
     expect(charged!.sentence.en).toContain('sms, which is down: 503')
+  })
+
+  test('dependency failed: charged to one that is up', async () => {
+    const sms = dependency('sms', { probe: () => {} })
+    await one({ dependencies: [sms] }, () => {
+      throw new DependencyDown('sms', 'HTTP 422')
+    })
+    await pay(scene.open('order', false))
+    await scene.pass(60_000)
+    const [verdict] = expectCodes(await scene.trace('order-1', ['order']), ['dependency-failed'])
+    expect(verdict!.sentence.en).toContain('failed by sms, which is up, and is tried again at 2026-')
+    expect(verdict!.sentence.en).toContain('HTTP 422')
   })
 
   test('a suspect that runs alone', async () => {

@@ -3,7 +3,7 @@ import { type MessageId, isMessageId } from '../core/ids.ts'
 import { atGroups } from './group-verdict.ts'
 import { type Journey, journeyOf } from './journey.ts'
 import { atLanding, unreadable } from './landing-verdict.ts'
-import { beforeTheLog, beforeTheTransport } from './origin-verdict.ts'
+import { beforeTheLog, beforeTheTransport, neverRelayed } from './origin-verdict.ts'
 import { type Databases, type Places, groupsOn, isSent, placesOf } from './places.ts'
 import { timeOf } from './reasons.ts'
 import { type Named, ask } from './sources.ts'
@@ -99,7 +99,7 @@ function verdictsOf(places: Places, group: string | undefined): readonly Verdict
   const { origin, landed } = places
   const early = origin && beforeTheLog(origin)
   if (early) return [early]
-  const stuck = origin && beforeTheTransport(origin)
+  const stuck = origin && (beforeTheTransport(origin) ?? neverRelayed(places, origin))
   const copies = [...(origin ? [origin] : []), ...landed]
   const suppressed = [...copies, ...places.carried].flatMap(({ message }) => message.suppressed)
   const all = [
@@ -115,12 +115,13 @@ function verdictsOf(places: Places, group: string | undefined): readonly Verdict
   return general.length > 0 && mayTake(places, group) ? general : [noSuchGroup(places, group)]
 }
 
-function mayTake({ origin, subscribers, databases, elsewhere }: Places, group: string): boolean {
-  const relays = origin === undefined || isSent(origin) !== undefined
+function mayTake(places: Places, group: string): boolean {
+  const { origin, subscribers, databases, elsewhere } = places
+  const leaves =
+    origin === undefined || isSent(origin) !== undefined || neverRelayed(places, origin) !== undefined
   const isSubscribed = subscribers.some(({ facts }) => facts.groups.some(({ name }) => name === group))
-  return (
-    relays && (isSubscribed || databases.unread.length > 0 || elsewhere.some(({ name }) => name === group))
-  )
+  const isUnknown = databases.unread.length > 0 || elsewhere.some(({ name }) => name === group)
+  return leaves && (isSubscribed || isUnknown)
 }
 
 function noSuchGroup(places: Places, group: string): Verdict {
@@ -162,11 +163,32 @@ function verdictOfNothing(asked: string, { known, unread }: Databases): Verdict 
     const from = 'waybill_messages, waybill_delayed, waybill_halves, waybill_ended, waybill_copies'
     return { database, from, fact: `no row${since}` }
   })
+  if (!areOthersAsked(known)) {
+    const reason = {
+      en: 'it may be on its way from another service, and the database of none was asked',
+      zh: '它可能正从其他服务发来，而所查的数据库中没有其他服务的数据库',
+    }
+    return verdict({ ...parts, code: 'no-data', filling: { asked, reason }, evidence })
+  }
   const keptSince = Math.max(0, ...known.map(({ facts }) => facts.keptSince ?? 0))
   const isKept = keptSince === 0 || (madeAt(asked) ?? 0) >= keptSince
   return isKept
     ? verdict({ ...parts, code: 'never-published', filling: { asked }, evidence })
     : verdict({ ...parts, code: 'no-data-before', filling: { asked, date: timeOf(keptSince) }, evidence })
+}
+
+/** Where messages come in from other services, only their databases know that none is on its way. */
+function areOthersAsked(known: Databases['known']): boolean {
+  const consumes = ({ epoch, groups }: StoreFacts): boolean =>
+    groups.some(({ database }) => database === epoch)
+  const isFed = known.some(
+    ({ facts }) => facts.landed.length > 0 || (facts.relays ? consumes(facts) : isCarrier(facts)),
+  )
+  return !isFed || known.filter(({ facts }) => facts.relays || consumes(facts)).length > 1
+}
+
+function isCarrier({ epoch, groups }: StoreFacts): boolean {
+  return groups.some(({ database }) => database !== epoch)
 }
 
 /** An id that Waybill gave says when: the first 48 bits of a UUIDv7 are milliseconds. */

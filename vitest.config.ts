@@ -19,7 +19,10 @@ export default defineConfig({
     // Exact names only: a prefix match would turn 'waybill/sqlite' into 'src/index.ts/sqlite'.
     alias: [
       { find: /^waybill$/, replacement: source('index.ts') },
-      { find: /^waybill\/(sqlite|libsql|better-sqlite3)$/, replacement: source('databases/$1.ts') },
+      {
+        find: /^waybill\/(sqlite|libsql|better-sqlite3|pg|postgres-js|drizzle|kysely|knex|typeorm|mikro-orm)$/,
+        replacement: source('databases/$1.ts'),
+      },
       { find: /^waybill\/database$/, replacement: source('transports/database/index.ts') },
       { find: /^waybill\/(testing|conformance)$/, replacement: source('$1/index.ts') },
     ],

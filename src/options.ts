@@ -59,7 +59,11 @@ export function settingsOf(options: WaybillOptions<never, 'sync' | 'async'>): Wa
     refuse("database must be one of Waybill's database handles, such as sqlite('order.db')")
   if (options.transport !== undefined && typeof options.transport.open !== 'function')
     refuse("transport must be one of Waybill's transports, such as databaseTransport({ database })")
-  const { leaseMs = 10_000, retention = '30d', migrate = 'auto' } = options
+  const {
+    leaseMs = 10_000,
+    retention = '30d',
+    migrate = options.database?.dialect === 'sqlite' ? 'auto' : 'check',
+  } = options
   if (!(leaseMs >= 1_000 && leaseMs <= 300_000)) refuse('leaseMs must be from 1000 to 300000')
   if (migrate !== 'auto' && migrate !== 'check') refuse("migrate must be 'auto' or 'check'")
   const bodies = options.bodyBytesMax ?? bodyBytesDefault

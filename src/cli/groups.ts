@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
-import { type StoredGroup, type Waybill, WaybillError, isWaybillError } from '../index.ts'
+import { type StoredGroup, WaybillError, isWaybillError } from '../index.ts'
 import { type Noted, type Shared, noteOf, noted, print, shared } from './command.ts'
-import { type Target, targets, withTarget } from './targets.ts'
+import { type AnyWaybill, type Target, targets, withTarget } from './targets.ts'
 
 interface NamedGroup extends StoredGroup {
   readonly database: string
@@ -69,7 +69,7 @@ async function consumingFirst(list: readonly Target[], group: string): Promise<r
 async function inEach(
   list: readonly Target[],
   group: string,
-  work: (waybill: Waybill<any, 'sync'>) => Promise<unknown>,
+  work: (waybill: AnyWaybill) => Promise<unknown>,
 ): Promise<readonly Target[]> {
   const done: Target[] = []
   for (const target of list) {

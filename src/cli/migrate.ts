@@ -1,4 +1,4 @@
-import { migrationSql } from '../databases/open.ts'
+import { migrationSql, withoutPassword } from '../databases/open.ts'
 import { type Target, withTarget } from './targets.ts'
 
 export interface Migrated extends Target {
@@ -10,7 +10,11 @@ export interface Migrated extends Target {
 export async function migrate(list: readonly Target[]): Promise<readonly Migrated[]> {
   const results: Migrated[] = []
   for (const target of list)
-    results.push({ ...target, ...(await withTarget(target, 'auto', (waybill) => waybill.schema())) })
+    results.push({
+      name: target.name,
+      url: withoutPassword(target.url),
+      ...(await withTarget(target, 'auto', (waybill) => waybill.schema())),
+    })
   return results
 }
 
@@ -19,5 +23,5 @@ export function describeMigrated({ name, before, now }: Migrated): string {
 }
 
 export function printSql(list: readonly Target[]): string {
-  return list.map(({ name, url }) => `-- ${name}: ${url}\n${migrationSql(url)}`).join('\n')
+  return list.map(({ name, url }) => `-- ${name}: ${withoutPassword(url)}\n${migrationSql(url)}`).join('\n')
 }

@@ -12,7 +12,7 @@ import {
 import { type Noted, type Shared, noteOf, noted, print, shared } from './command.ts'
 import { type DeadFilters, allOfThem, deadFilters, meantFilterOf } from './dead.ts'
 import { Progress } from './progress.ts'
-import { type Target, targets, withTarget } from './targets.ts'
+import { type AnyWaybill, type Target, targets, withTarget } from './targets.ts'
 import { wait } from './wait.ts'
 
 type Named<Job> = Job & { readonly database: string }
@@ -91,7 +91,7 @@ function numberOf(text: string): number {
 
 /** None where the database has nothing to redrive, unless the job is there already. */
 async function startIn(
-  waybill: Waybill<any, 'sync'>,
+  waybill: AnyWaybill,
   filter: DeadLetterFilter,
   options: StartOptions,
 ): Promise<RedriveJob | undefined> {
@@ -110,11 +110,7 @@ async function startIn(
 }
 
 /** Works on it, beside instances that may do so too, until it is no longer running. */
-async function finish(
-  waybill: Waybill<any, 'sync'>,
-  begun: RedriveJob,
-  database: string,
-): Promise<RedriveJob> {
+async function finish(waybill: AnyWaybill, begun: RedriveJob, database: string): Promise<RedriveJob> {
   const progress = new Progress(process.stderr)
   for (let job = begun; ;) {
     progress.show(`${database}  ${job.id}`, job.redriven + job.gone, job.total)
@@ -130,7 +126,7 @@ async function finish(
 
 async function inEach<Job>(
   list: readonly Target[],
-  work: (waybill: Waybill<any, 'sync'>, target: Target) => Promise<readonly Job[]>,
+  work: (waybill: AnyWaybill, target: Target) => Promise<readonly Job[]>,
 ): Promise<readonly Named<Job>[]> {
   const results: Named<Job>[] = []
   for (const target of list) {
@@ -144,7 +140,7 @@ async function inEach<Job>(
 async function whereKnown<Job>(
   options: Shared,
   id: string,
-  work: (waybill: Waybill<any, 'sync'>) => Promise<Job>,
+  work: (waybill: AnyWaybill) => Promise<Job>,
 ): Promise<readonly Named<Job>[]> {
   const list = await targets(options.database)
   const jobs = await inEach(list, async (waybill) => {
@@ -170,9 +166,7 @@ function describe(job: Named<RedriveJob>): string {
   return `${isoOf(job.createdAt)}  ${database}  ${id}  ${state}${ended}\n  ${redriven} of ${total} redriven, ${gone} gone; ${rate}, ${order.replace('-', ' ')}; ${job.by}: ${job.because}`
 }
 
-function describeWithItems(
-  job: Named<Awaited<ReturnType<Waybill<any, 'sync'>['redrives']['show']>>>,
-): string {
+function describeWithItems(job: Named<Awaited<ReturnType<AnyWaybill['redrives']['show']>>>): string {
   const items = job.items.map(
     ({ group, id, outcome, at }) =>
       `  ${at === null ? '-' : isoOf(at)}  ${group}  ${id}  ${outcome ?? (job.endedAt === null ? 'its turn has not come' : 'not redriven')}`,

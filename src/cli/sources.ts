@@ -1,6 +1,6 @@
 import { openUrl } from '../databases/open.ts'
 import { type BookSource, type FactSource, Waybill, isWaybillError } from '../index.ts'
-import type { Target } from './targets.ts'
+import type { AnyWaybill, Target } from './targets.ts'
 
 export type Source = FactSource & BookSource
 export type Sources = readonly (readonly [name: string, source: Source])[]
@@ -14,7 +14,7 @@ export async function withSources<R>(
   list: readonly Target[],
   work: (sources: Sources) => Promise<R>,
 ): Promise<R> {
-  const opened: Waybill<any, 'sync'>[] = []
+  const opened: AnyWaybill[] = []
   try {
     const sources = list.map(({ name, url }) => [name, open(url, opened)] as const)
     return await work(sources)
@@ -23,7 +23,7 @@ export async function withSources<R>(
   }
 }
 
-function open(url: string, opened: Waybill<any, 'sync'>[]): Source {
+function open(url: string, opened: AnyWaybill[]): Source {
   const database = openUrl(url)
   try {
     const waybill = new Waybill({ service: 'waybill-cli', database, migrate: 'check' })

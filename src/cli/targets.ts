@@ -4,6 +4,9 @@ import { pathToFileURL } from 'node:url'
 import { openUrl } from '../databases/open.ts'
 import { Waybill, WaybillError } from '../index.ts'
 
+/** A tool asks and waits, whatever the database can do. */
+export type AnyWaybill = Waybill<any, 'sync' | 'async'>
+
 /** A database that a command works on. */
 export interface Target {
   readonly name: string
@@ -29,7 +32,7 @@ export async function targets(given: readonly string[]): Promise<readonly Target
 export async function withTarget<R>(
   target: Target,
   migrate: 'auto' | 'check',
-  work: (waybill: Waybill<any, 'sync'>) => Promise<R>,
+  work: (waybill: AnyWaybill) => Promise<R>,
 ): Promise<R> {
   const waybill = new Waybill({ service: 'waybill-cli', database: openUrl(target.url), migrate })
   try {

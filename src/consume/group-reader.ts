@@ -9,6 +9,9 @@ import type { Subscription } from './subscription.ts'
 import { Suspects } from './suspects.ts'
 
 const windowMax = 100
+/** Of a group that takes batches, so many of them: each window costs a database that is elsewhere some round trips. */
+const batchesMax = 5
+const batchWindowMax = 1_000
 const dueMax = 50
 
 /**
@@ -36,7 +39,7 @@ export class GroupReader<Tx> implements QueueReader {
     const batchMax = Math.max(1, ...subscriptions.map((subscription) => subscription.settings.batch ?? 1))
     // Ordered groups and batches run one handler per queue; others start in order, up to their concurrency.
     this.runningMax = settings.ordered || batchMax > 1 ? batchMax : settings.concurrency
-    this.#windowMax = Math.max(windowMax, batchMax)
+    this.#windowMax = Math.max(windowMax, batchMax, Math.min(batchMax * batchesMax, batchWindowMax))
   }
 
   async queues(): Promise<readonly QueueName[]> {
@@ -54,12 +57,21 @@ export class GroupReader<Tx> implements QueueReader {
     await this.#whilePaused(held)
     await suspects.runFromLog()
     for (; !held.draining.aborted; await held.breathe()) {
-      await this.#whilePaused(held)
       const mark = held.mark()
-      const due = await store.due(held.lease, this.#parts.ports.clock.now(), dueMax)
+      // At once: on a database that is elsewhere each would be a round trip of its own.
+      const [paused, due, next] = await Promise.all([
+        store.groups.paused(this.reader),
+        store.due(held.lease, this.#parts.ports.clock.now(), dueMax),
+        store.read(held.lease, held.position, this.#windowMax),
+      ])
+      if (paused) {
+        await held.idle(mark)
+        continue
+      }
       await this.#deliverDue(subscription, held, suspects, due)
       if (held.draining.aborted) return
-      const window = await store.read(held.lease, held.position, this.#windowMax)
+      // What was due may have freed or held keys since.
+      const window = due.length === 0 ? next : await store.read(held.lease, held.position, this.#windowMax)
       const running = window.findIndex((message) => message.disposition === 'running')
       if (running === 0) await suspects.runFirst(window[0]!)
       else if (window.length > 0)

@@ -1,33 +1,56 @@
 import type { Database } from '../core/database.ts'
 import { WaybillError } from '../core/errors.ts'
-import { migrationScript } from '../stores/sqlite/migrate.ts'
+import { migrationScript as postgresScript } from '../stores/postgres/migrate.ts'
+import { migrationScript as sqliteScript } from '../stores/sqlite/migrate.ts'
 import { betterSqlite3 } from './better-sqlite3.ts'
 import { libsql } from './libsql.ts'
+import { pgUrl, schemaOf } from './pg-url.ts'
 import { sqlite } from './sqlite.ts'
 
-const schemes = { sqlite, libsql, 'better-sqlite3': betterSqlite3 } as const
+interface Scheme {
+  readonly open: (url: string) => Database<any, 'sync' | 'async'>
+  readonly script: (url: string) => string
+}
+
+const inFile = (at: (path: string) => Database<any, 'sync'>): Scheme => ({
+  open: (url) => at(url.slice(url.indexOf(':') + 1)),
+  script: sqliteScript,
+})
+const postgres: Scheme = { open: pgUrl, script: (url) => postgresScript(schemaOf(url)) }
+
+const schemes: Readonly<Record<string, Scheme>> = {
+  sqlite: inFile(sqlite),
+  libsql: inFile(libsql),
+  'better-sqlite3': inFile(betterSqlite3),
+  postgres,
+  postgresql: postgres,
+}
 
 /**
- * A database by its URL, for tools: `sqlite:order.db`, `libsql:order.db`, `better-sqlite3:order.db`.
+ * A database by its URL, for tools: `sqlite:order.db`, `libsql:order.db`, `better-sqlite3:order.db`,
+ * `postgres://user@host/database?schema=name`.
  * @throws WaybillError `config.invalid`
  */
-export function openUrl(url: string): Database<any, 'sync'> {
-  const [scheme, path] = split(url)
-  return schemes[scheme](path)
+export function openUrl(url: string): Database<any, 'sync' | 'async'> {
+  return schemeOf(url).open(url)
 }
 
 /** The SQL that creates Waybill's tables in such a database, for people who apply it themselves. */
 export function migrationSql(url: string): string {
-  split(url)
-  return migrationScript()
+  return schemeOf(url).script(url)
 }
 
-function split(url: string): readonly [keyof typeof schemes, string] {
+/** The URL as it may be shown: without its password. */
+export function withoutPassword(url: string): string {
+  return url.replace(/^(\w+:\/\/[^/:@]*):[^@]*@/, '$1@')
+}
+
+function schemeOf(url: string): Scheme {
   const at = url.indexOf(':')
-  const scheme = url.slice(0, at)
-  if (at > 0 && Object.hasOwn(schemes, scheme)) return [scheme as keyof typeof schemes, url.slice(at + 1)]
+  const name = url.slice(0, at)
+  if (at > 0 && Object.hasOwn(schemes, name)) return schemes[name]!
   throw new WaybillError(
     'config.invalid',
-    `${JSON.stringify(url)} is no database URL; write ${Object.keys(schemes).join(':PATH, ')}:PATH, such as sqlite:order.db`,
+    `${JSON.stringify(withoutPassword(url))} is no database URL; write sqlite:PATH, libsql:PATH, better-sqlite3:PATH or postgres://USER@HOST/DATABASE, such as sqlite:order.db`,
   )
 }

@@ -14,10 +14,10 @@ export function databaseTransport(options: {
   return {
     name: 'database',
     can: { keepsOrder: true, ordersRetries: true, durable: true, rewinds: true },
-    open: async (context) =>
-      new DatabaseCarrier(
-        options.database.open(context.ports, { service: context.service, migrate: 'auto' }),
-        context,
-      ),
+    open: async (context) => {
+      const broker = options.database.open(context.ports, { service: context.service, migrate: 'auto' })
+      await broker.ready()
+      return new DatabaseCarrier(broker, context)
+    },
   }
 }

@@ -1,0 +1,254 @@
+import type { Column, Sql, TransactionSql } from 'postgres'
+import { WaybillError } from '../core/errors.ts'
+import type { Ports } from '../core/ports.ts'
+import { Guard } from '../stores/postgres/control.ts'
+import type {
+  PgAdopted,
+  PgAnswer,
+  PgDriver,
+  PgRow,
+  PgSession,
+  PgUserTransaction,
+  PgValue,
+} from '../stores/postgres/driver.ts'
+import { isConnectionLost } from '../stores/postgres/errors.ts'
+import { migrations } from '../stores/postgres/migrations/index.ts'
+import { aloneScript, readCommitted, rollback } from '../stores/postgres/transactions.ts'
+import { adoptedRoot, stopped } from './adopted.ts'
+import { beginInCallback } from './callback-transaction.ts'
+import { parserOf } from './postgres-values.ts'
+
+/** Whatever of `postgres` runs SQL: the root, one in a transaction, one on a reserved connection. */
+type Unsafe = Pick<Sql, 'unsafe'>
+
+/** What is behind the handles that were given out, in all drivers: they are not known by their looks. */
+interface Given {
+  readonly sql: TransactionSql
+  readonly guard: Guard
+  readonly place: string
+}
+const given = new WeakMap<object, Given>()
+
+/** PostgreSQL through a `sql` of postgres.js, the user's own or the one inside another tool. */
+export class PostgresJsDriver<Tx = TransactionSql> implements PgDriver<Tx> {
+  readonly name = 'postgres'
+  readonly #sql: Sql
+  readonly #ports: Ports
+  readonly #columns: ColumnNames
+  readonly #place: string
+  #isClosed = false
+
+  constructor(sql: Sql, ports: Ports) {
+    if (sql.options.transform.row.from)
+      throw new WaybillError(
+        'config.invalid',
+        'this `sql` transforms rows, those that Waybill reads as well; make one of its own for Waybill, without transform.row',
+      )
+    this.#sql = sql
+    this.#ports = ports
+    this.#columns = new ColumnNames(sql.options.transform.column.from)
+    const { host, port, database } = sql.options
+    this.#place = JSON.stringify([host, port, database])
+  }
+
+  async query(text: string, params: readonly PgValue[]): Promise<PgAnswer> {
+    this.#assertOpen()
+    return this.ask(this.#sql, text, params)
+  }
+
+  async session(): Promise<PgSession> {
+    this.#assertOpen()
+    const reserved = await this.#sql.reserve()
+    return {
+      query: (text, params) => this.ask(reserved, text, params),
+      release: (error) => {
+        // A connection that broke is not reserved any more; giving it back would have others wait for its answers.
+        if (!isConnectionLost(error)) reserved.release()
+      },
+    }
+  }
+
+  async begin(): Promise<PgUserTransaction<Tx>> {
+    this.#assertOpen()
+    const { tx: sql, ...ends } = await beginInCallback<TransactionSql>((callback) =>
+      this.#sql.begin(readCommitted, callback),
+    )
+    const guard = new Guard()
+    return {
+      ...ends,
+      guard,
+      tx: this.guarded(sql, guard) as Tx,
+      query: (text, params) => this.ask(sql, text, params),
+    }
+  }
+
+  adopt(handle: unknown): PgAdopted | undefined {
+    if (!isSql(handle)) return undefined
+    const own = given.get(handle)
+    if (own && own.place !== this.#place) return undefined
+    const sql = own?.sql ?? handle
+    const isRoot = 'listen' in sql && !('savepoint' in sql)
+    if (isRoot) return adoptedRoot
+    return {
+      runner: {
+        query: async (text, params) => {
+          own?.guard.checkOpen()
+          return this.ask(sql, text, params)
+        },
+      },
+      isInTransaction: () => {
+        own?.guard.checkOpen()
+        // One of `sql.reserve()` does not tell what was begun on it.
+        return 'savepoint' in sql || undefined
+      },
+    }
+  }
+
+  listen(channel: string, notified: () => void): () => void {
+    let isStopped = false
+    let stop = (): void => {}
+    const listen = (): void => {
+      if (isStopped) return
+      this.#sql
+        .listen(channel, notified, notified)
+        .then(({ unlisten }) => {
+          stop = () => void unlisten().catch(() => {})
+          if (isStopped) stop()
+          return undefined
+        })
+        .catch(() => {
+          stop = this.#ports.clock.after(reconnectMs, listen)
+        })
+    }
+    listen()
+    return () => {
+      isStopped = true
+      stop()
+    }
+  }
+
+  async alone(text: string): Promise<readonly PgRow[]> {
+    this.#assertOpen()
+    const reserved = await this.#sql.reserve()
+    try {
+      const results = (await reserved.unsafe(aloneScript(text)).raw()) as unknown as readonly RawResult[]
+      return results.flatMap((result) => this.#rows(result, text))
+    } catch (error) {
+      // The error left the script's transaction open, and the next user of the connection would be in it.
+      if (!isConnectionLost(error)) await reserved.unsafe(rollback).catch(() => {})
+      throw error
+    } finally {
+      reserved.release()
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+  }
+
+  /** The `sql` itself, but for what would end the transaction behind Waybill's back, or go on after it. */
+  guarded(sql: TransactionSql, guard: Guard): TransactionSql {
+    const tx = guarded(sql, guard, (inner) => this.guarded(inner, guard))
+    given.set(tx, { sql, guard, place: this.#place })
+    return tx
+  }
+
+  async ask(sql: Unsafe, text: string, params: readonly PgValue[]): Promise<PgAnswer> {
+    const result = (await sql.unsafe(text, params as never, { prepare: true }).raw()) as unknown as RawResult
+    return { rows: this.#rows(result, text), affected: result.count ?? 0, command: result.command }
+  }
+
+  #rows(result: RawResult, text: string): readonly PgRow[] {
+    const { columns } = result
+    if (!columns) return []
+    const names = this.#columns.of(columns, text)
+    const parse = columns.map(({ type }) => parserOf(type))
+    return Array.from(result, (row) => {
+      const read = row.map((value, i) => (value === null ? null : parse[i]!(value.toString())))
+      return Object.fromEntries(read.map((value, i) => [names[i]!, value]))
+    })
+  }
+
+  /** The `sql` is the user's, and goes on without Waybill. */
+  #assertOpen(): void {
+    if (this.#isClosed) throw stopped()
+  }
+}
+
+const reconnectMs = 1_000
+
+/** Each value as the server sent it, past the user's parsers and transforms. */
+type RawRow = readonly (Buffer | null)[]
+interface RawResult extends ReadonlyArray<RawRow> {
+  readonly columns: readonly Column<string>[] | null
+  readonly count: number | null
+  readonly command: string
+}
+
+/** The columns' own names: `transform.column`, as in `postgres.camel`, renames Waybill's too. */
+class ColumnNames {
+  readonly #from: ((column: string) => string) | undefined
+  readonly #originals = new Map<string, string>()
+  readonly #known = new Set<string>()
+
+  constructor(from: ((column: string) => string) | undefined) {
+    this.#from = from
+    if (from) for (const { sql } of migrations) this.#learn(sql)
+  }
+
+  of(columns: readonly Column<string>[], text: string): readonly string[] {
+    if (!this.#from) return columns.map(({ name }) => name)
+    if (!this.#known.has(text)) this.#learn(text)
+    return columns.map(({ name }) => this.#originals.get(name) ?? name)
+  }
+
+  /** A column is named in the statement, or where its table is made. */
+  #learn(text: string): void {
+    this.#known.add(text)
+    for (const [name] of text.matchAll(/[a-z_][a-z0-9_]*/g)) this.#originals.set(this.#from!(name), name)
+  }
+}
+
+function isSql(handle: unknown): handle is TransactionSql {
+  return typeof handle === 'function' && typeof (handle as Partial<Sql>).unsafe === 'function'
+}
+
+function guarded(
+  sql: TransactionSql,
+  guard: Guard,
+  nested: (sql: TransactionSql) => TransactionSql,
+): TransactionSql {
+  const instead: Readonly<Record<string, unknown>> = {
+    unsafe: (text: string, ...rest: readonly never[]) => {
+      guard.check(text)
+      return sql.unsafe(text, ...rest)
+    },
+    savepoint: (...args: readonly unknown[]) => {
+      guard.checkOpen()
+      const work = args.at(-1) as (sql: TransactionSql) => unknown
+      const inner = (own: TransactionSql): unknown => work(nested(own))
+      return args.length > 1 ? sql.savepoint(args[0] as string, inner) : sql.savepoint(inner)
+    },
+    prepare: () => guard.check('prepare transaction'),
+    file: () => {
+      throw new WaybillError(
+        'store.transaction-control',
+        'what a file would run cannot be checked; read it, and use `unsafe`',
+      )
+    },
+  }
+  return new Proxy(sql, {
+    apply: (target, self, args: unknown[]) => {
+      const [first] = args
+      if (isTemplate(first)) guard.check(first.join('?'))
+      return Reflect.apply(target, self, args)
+    },
+    get: (target, name) =>
+      typeof name === 'string' && Object.hasOwn(instead, name) ? instead[name] : Reflect.get(target, name),
+  })
+}
+
+/** Otherwise it is a helper, as in sql('name'). */
+function isTemplate(first: unknown): first is readonly string[] {
+  return Array.isArray(first) && 'raw' in first
+}

@@ -1,0 +1,161 @@
+import type { MessageId } from '../../core/ids.ts'
+import type { Lease, QueueLag, ReadMessage, RelayedBatch } from '../../core/store.ts'
+import type { PgConnection } from './connection.ts'
+import type { PgRow } from './driver.ts'
+import type { GroupOrder } from './groups.ts'
+import { fenceHolds, fenceParams, leaseLost } from './leases.ts'
+import { messageColumns, toLogged } from './rows.ts'
+import { atPlaces, rangeOf } from './places.ts'
+import type { Sequencing } from './sequencing.ts'
+
+const fields = messageColumns
+  .split(', ')
+  .map((column) => `m.${column}`)
+  .join(', ')
+
+/** True where an earlier message of the key is in the way. Bind the group. `message` has topic, sharding_key and seq. */
+export function blockedBy(order: GroupOrder, message: string): string {
+  const states =
+    order.onFailure === 'skip' ? "'retrying', 'running', 'held'" : "'retrying', 'running', 'held', 'dead'"
+  return `exists (select 1 from waybill_dispositions b where b.grp = ? and b.topic = ${message}.topic and b.sharding_key = ${message}.sharding_key
+    and b.state in (${states}) and b.pos < ${message}.seq)`
+}
+
+export async function read(
+  connection: PgConnection,
+  sequencing: Sequencing,
+  lease: Lease,
+  after: number,
+  limit: number,
+  order: GroupOrder,
+): Promise<readonly ReadMessage[]> {
+  const ended = sequencing.endedAt(lease, after)
+  let generation = ended === undefined ? undefined : await sequencing.portion()
+  if (generation !== undefined && generation === ended) return []
+  let found = await readSequenced(connection, lease, after, limit, order)
+  if (generation === undefined && found.length < limit) {
+    // There may be more that no window holds yet, or that somebody else has just put into sequence.
+    generation = await sequencing.portion()
+    found = await readSequenced(connection, lease, after, limit, order)
+  }
+  const last = found.at(-1)
+  if (!last) {
+    const next = await nextPlace(connection, lease, after)
+    if (next !== undefined)
+      return (await readSequenced(connection, lease, next - 1, limit, order)).map(toRead)
+  }
+  if (generation !== undefined && (!last || last['pos'] === last['log_end']))
+    sequencing.ended(lease, last ? last['pos'] : after, generation)
+  return found.map(toRead)
+}
+
+async function readSequenced(
+  connection: PgConnection,
+  lease: Lease,
+  after: number,
+  limit: number,
+  order: GroupOrder,
+): Promise<readonly PgRow[]> {
+  const { reader, topic, queue } = lease
+  const range = rangeOf(lease, after, after + limit)
+  const end = '(select seq from waybill_ends where topic = ? and queue = ?) as log_end'
+  if (reader.startsWith('@land')) {
+    const sql = `select x.seq as pos, ${fields}, ${end} from ${atPlaces} order by x.seq`
+    return connection.all(sql, topic, queue, ...range)
+  }
+  const blocked = order.ordered ? `m.sharding_key is not null and ${blockedBy(order, 'y')}` : 'false'
+  const sql = `select x.seq as pos, ${fields}, d.state, ${end}, ${blocked} as blocked
+    from ${atPlaces} left join waybill_dispositions d on d.grp = ? and d.message_id = m.id
+    cross join lateral (select m.topic, m.sharding_key, x.seq) y order by x.seq`
+  return connection.all(sql, topic, queue, ...(order.ordered ? [reader] : []), ...range, reader)
+}
+
+/** The next place that still has a message: a purge leaves empty ones, which a group that begins at the oldest must not stop at. */
+async function nextPlace(
+  connection: PgConnection,
+  { topic, queue }: Lease,
+  after: number,
+): Promise<number | undefined> {
+  const [row] = await connection.all(
+    `select r.seq_from + p.ord - 1 as seq from waybill_runs r, unnest(r.positions) with ordinality p(pos, ord)
+     where r.topic = ? and r.queue = ? and r.seq_to > ? and r.seq_from + p.ord - 1 > ?
+       and exists (select 1 from waybill_messages m where m.pos = p.pos)
+     order by r.seq_to, p.ord limit 1`,
+    topic,
+    queue,
+    after,
+    after,
+  )
+  return row?.['seq'] as number | undefined
+}
+
+function toRead(row: PgRow): ReadMessage {
+  return { ...toLogged(row), disposition: row['state'] ?? null, blocked: row['blocked'] === true }
+}
+
+export async function peek(
+  connection: PgConnection,
+  sequencing: Sequencing,
+  lease: Lease,
+  after: number,
+): Promise<{ position: number; id: MessageId } | undefined> {
+  let position = await nextPlace(connection, lease, after)
+  if (position === undefined) {
+    await sequencing.portion()
+    position = await nextPlace(connection, lease, after)
+  }
+  if (position === undefined) return undefined
+  const [row] = await connection.all(
+    `select m.id from ${atPlaces}`,
+    ...rangeOf(lease, position - 1, position),
+  )
+  return row && { position, id: row['id'] as MessageId }
+}
+
+export async function advance(
+  connection: PgConnection,
+  lease: Lease,
+  position: number,
+  relayed: RelayedBatch | undefined,
+): Promise<void> {
+  const changed = await connection.run(
+    `update waybill_cursors set pos = greatest(pos, ?) where reader = ? and topic = ? and queue = ? and ${fenceHolds}`,
+    position,
+    lease.reader,
+    lease.topic,
+    lease.queue,
+    ...fenceParams(lease),
+  )
+  if (changed === 0) throw leaseLost(lease)
+  if (!relayed) return
+  await connection.run(
+    `insert into waybill_relay_batches (topic, queue, from_pos, to_pos, count, transport, proof, at) values (?, ?, ?, ?, ?, ?, ?, waybill_now())
+     on conflict (topic, queue, from_pos) do update set to_pos = excluded.to_pos, count = excluded.count, transport = excluded.transport, proof = excluded.proof, at = excluded.at`,
+    lease.topic,
+    lease.queue,
+    relayed.from,
+    position,
+    relayed.count,
+    relayed.transport,
+    relayed.proof,
+  )
+}
+
+export async function lag(connection: PgConnection, sequencing: Sequencing): Promise<readonly QueueLag[]> {
+  await sequencing.all()
+  const rows = await connection.all(
+    `select c.reader, c.topic, c.queue, c.pos, l.owner, coalesce(e.seq, 0) as log_end
+     from waybill_cursors c left join waybill_leases l on l.reader = c.reader and l.topic = c.topic and l.queue = c.queue
+     left join waybill_ends e on e.topic = c.topic and e.queue = c.queue
+     order by c.reader, c.topic, c.queue`,
+  )
+  return rows.map((row) => ({
+    reader: row['reader'],
+    topic: row['topic'],
+    queue: row['queue'],
+    position: row['pos'],
+    end: row['log_end'],
+    waiting: Math.max(0, row['log_end'] - row['pos']),
+    owner: row['owner'],
+  }))
+}

@@ -1,0 +1,61 @@
+import type { Ports } from '../../core/ports.ts'
+import type { StatementTexts } from './connection.ts'
+import type { PgDriver } from './driver.ts'
+
+/** Publishers that commit one after the other tell the other processes at most this often. */
+const tellEveryMs = 5
+
+/** Tells readers that the log has grown: at once in this process, in the others by a NOTIFY outside of every business transaction. */
+export class Notices {
+  readonly #driver: PgDriver<never>
+  readonly #channel: string
+  readonly #ports: Ports
+  readonly #watching = new Set<() => void>()
+  #stopListening: (() => void) | undefined
+  #isTelling = false
+  #isNewSince = false
+
+  constructor(driver: PgDriver<never>, texts: StatementTexts, ports: Ports) {
+    this.#driver = driver
+    this.#channel = `waybill_${texts.schema}`
+    this.#ports = ports
+  }
+
+  watch(changed: () => void): () => void {
+    this.#watching.add(changed)
+    this.#stopListening ??= this.#driver.listen(this.#channel, () => this.#changed())
+    return () => {
+      this.#watching.delete(changed)
+      if (this.#watching.size === 0) this.stop()
+    }
+  }
+
+  tell(): void {
+    this.#changed()
+    if (this.#isTelling) this.#isNewSince = true
+    else void this.#tellOthers()
+  }
+
+  stop(): void {
+    this.#stopListening?.()
+    this.#stopListening = undefined
+  }
+
+  async #tellOthers(): Promise<void> {
+    this.#isTelling = true
+    this.#isNewSince = false
+    try {
+      await this.#driver.query(`select pg_notify('${this.#channel}', '')`, [])
+    } catch {
+      // They poll.
+    }
+    this.#ports.clock.after(tellEveryMs, () => {
+      this.#isTelling = false
+      if (this.#isNewSince) void this.#tellOthers()
+    })
+  }
+
+  #changed(): void {
+    for (const changed of this.#watching) changed()
+  }
+}

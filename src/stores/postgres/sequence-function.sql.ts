@@ -1,0 +1,120 @@
+import { runMax } from './places.ts'
+
+/**
+ * Puts committed rows of the log that no window held yet into the sequence of their queues, up to `max_rows`, and answers how many.
+ * Snapshot windows (shared/reference/postgres-log.md): a window is what is visible in a new snapshot and was not in the last one, in
+ * the order of positions. Nothing committed is skipped though commits come out of the order of ids; a transaction that stays open
+ * delays its own rows and no others; and it writes nothing while there is nothing new.
+ *
+ * - The floor is read before the lock, which draws the xid that becomes `to_next`: every row with a later xid lies above the floor.
+ * - The snapshot is taken by a statement after the lock: the predecessor's window would otherwise be seen with an older snapshot.
+ * - The late sets go through the index on xid and are materialised: by the order of positions they would walk all of history.
+ * - Without sequential scans the one row of the sequencer looks so dear to the planner that it would be compiled, for 70 ms each time.
+ */
+export const sequenceFunction = `
+-- After a restore into another cluster or database, whose xids are others (P12): what was not in sequence is put there by position, once,
+-- and what is visible from here on counts as read. Publishers may be at work: what they commit after this statement's snapshot has xids
+-- that the next windows look for, and what was restored gets one that they do not.
+create function waybill_rebase() returns void language plpgsql volatile as $$
+declare
+  s waybill_sequencer;
+  the_floor bigint;
+  snapshot pg_snapshot;
+begin
+  perform set_config('synchronous_commit', 'on', true);
+  -- A sequence that was restored older than its table would give out positions again.
+  select greatest(coalesce((select max(pos) from waybill_messages), 0), (select floor from waybill_sequencer)) into the_floor;
+  if the_floor > (select last_value from waybill_positions) then perform setval('waybill_positions', the_floor); end if;
+  select case when is_called then last_value else last_value - 1 end into the_floor from waybill_positions;
+  select * into s from waybill_sequencer for update;
+  if s.cluster = waybill_cluster() then return; end if;
+  with now as materialized (
+    select pg_current_snapshot() as snapshot
+  ), missing as materialized (
+    select m.pos, m.topic, m.queue, row_number() over (partition by m.topic, m.queue order by m.pos) - 1 as nth from waybill_messages m
+    where not exists (select 1 from (select unnest(positions) as pos from waybill_runs) known where known.pos = m.pos)
+  ), runs as (
+    insert into waybill_runs (topic, queue, seq_from, seq_to, first_pos, positions)
+    select b.topic, b.queue, coalesce(max(e.seq), 0) + min(b.nth) + 1, coalesce(max(e.seq), 0) + max(b.nth) + 1, min(b.pos), array_agg(b.pos order by b.pos)
+    from missing b left join waybill_ends e on e.topic = b.topic and e.queue = b.queue
+    group by b.topic, b.queue, b.nth / ${runMax} order by 1, 2, 3
+    returning topic, queue, seq_to
+  ), ends as (
+    insert into waybill_ends (topic, queue, seq) select topic, queue, max(seq_to) from runs group by topic, queue
+    on conflict (topic, queue) do update set seq = excluded.seq
+  ), settled as (
+    update waybill_messages set xid = '2' where xid >= (select pg_snapshot_xmin(now.snapshot) from now)
+  )
+  select now.snapshot into snapshot from now;
+  update waybill_sequencer set cluster = waybill_cluster(), from_snapshot = snapshot, floor = the_floor, next = pg_current_xact_id(),
+    to_snapshot = null, to_floor = null, to_next = null, after = 0, generation = generation + 1;
+end $$;
+
+create function waybill_sequence(max_rows integer, out taken_rows integer, out at_generation bigint) language plpgsql volatile set enable_seqscan = off set jit = off as $$
+declare
+  s waybill_sequencer;
+  the_floor bigint;
+  taken integer;
+  last_pos bigint;
+begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    raise exception 'waybill_sequence needs a read committed transaction';
+  end if;
+  select * into s from waybill_sequencer;
+  if s.cluster <> waybill_cluster() then
+    perform waybill_rebase();
+    select * into s from waybill_sequencer;
+  end if;
+  if s.to_snapshot is null and not exists (
+    select 1 from waybill_messages where pos > s.floor and xid >= greatest(s.next, pg_snapshot_xmax(s.from_snapshot))
+  ) and not exists (
+    select 1 from waybill_messages where xid >= pg_snapshot_xmax(s.from_snapshot) and xid < s.next
+  ) and not exists (
+    select 1 from waybill_messages where xid = any (array(select pg_snapshot_xip(s.from_snapshot)))
+  ) then
+    taken_rows := 0;
+    at_generation := s.generation;
+    return;
+  end if;
+  -- A publisher may run with it off: its rows must be on disk before any of them leaves the database.
+  perform set_config('synchronous_commit', 'on', true);
+  select case when is_called then last_value else last_value - 1 end into the_floor from waybill_positions;
+  select * into s from waybill_sequencer for update;
+  if s.to_snapshot is null then
+    select pg_current_snapshot(), the_floor, pg_current_xact_id(), 0 into s.to_snapshot, s.to_floor, s.to_next, s.after;
+  end if;
+  with late as materialized (
+    select pos, topic, queue from waybill_messages
+    where xid >= pg_snapshot_xmax(s.from_snapshot) and xid < s.next and pg_visible_in_snapshot(xid, s.to_snapshot) and pos > s.after
+    union all
+    select pos, topic, queue from waybill_messages
+    where xid = any (array(select pg_snapshot_xip(s.from_snapshot))) and pg_visible_in_snapshot(xid, s.to_snapshot) and pos > s.after
+  ), fresh as materialized (
+    select pos, topic, queue from waybill_messages
+    where pos > greatest(s.floor, s.after) and xid >= greatest(s.next, pg_snapshot_xmax(s.from_snapshot))
+      and pg_visible_in_snapshot(xid, s.to_snapshot)
+    order by pos limit max_rows
+  ), batch as materialized (
+    select * from (select * from late union all select * from fresh) rows order by pos limit max_rows
+  ), runs as (
+    insert into waybill_runs (topic, queue, seq_from, seq_to, first_pos, positions)
+    select b.topic, b.queue, coalesce(max(e.seq), 0) + 1, coalesce(max(e.seq), 0) + count(*), min(b.pos), array_agg(b.pos order by b.pos)
+    from batch b left join waybill_ends e on e.topic = b.topic and e.queue = b.queue
+    group by b.topic, b.queue
+    returning topic, queue, seq_to
+  ), ends as (
+    insert into waybill_ends (topic, queue, seq) select topic, queue, seq_to from runs
+    on conflict (topic, queue) do update set seq = excluded.seq
+  )
+  select count(*), max(pos) into taken, last_pos from batch;
+  if taken < max_rows then
+    update waybill_sequencer set from_snapshot = s.to_snapshot, floor = s.to_floor, next = s.to_next,
+      to_snapshot = null, to_floor = null, to_next = null, after = 0, generation = generation + 1;
+  else
+    update waybill_sequencer set to_snapshot = s.to_snapshot, to_floor = s.to_floor, to_next = s.to_next, after = last_pos,
+      generation = generation + 1;
+  end if;
+  taken_rows := taken;
+  at_generation := s.generation + 1;
+end $$;
+`

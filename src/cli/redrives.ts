@@ -4,7 +4,6 @@ import {
   type RedriveJob,
   type RedriveOptions,
   type RedriveState,
-  type Waybill,
   WaybillError,
   isWaybillError,
   redriveStates,

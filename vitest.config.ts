@@ -20,7 +20,7 @@ export default defineConfig({
     alias: [
       { find: /^waybill$/, replacement: source('index.ts') },
       {
-        find: /^waybill\/(sqlite|libsql|better-sqlite3|pg|postgres-js|drizzle|kysely|knex|typeorm|mikro-orm)$/,
+        find: /^waybill\/(sqlite|libsql|better-sqlite3|pg|mysql2|postgres-js|drizzle|kysely|knex|typeorm|mikro-orm)$/,
         replacement: source('databases/$1.ts'),
       },
       { find: /^waybill\/database$/, replacement: source('transports/database/index.ts') },

@@ -29,6 +29,7 @@ export interface Subject {
 
 export async function openSubject(url: string): Promise<Subject> {
   if (/^postgres(ql)?:/.test(url)) return (await import('./postgres.ts')).openPostgresSubject(url)
+  if (url.startsWith('mysql:')) return (await import('./mysql.ts')).openMysqlSubject(url)
   if (url.startsWith('sqlite:'))
     return (await import('./sqlite.ts')).openSqliteSubject(url.slice('sqlite:'.length))
   throw new Error(`no proof for ${url}`)

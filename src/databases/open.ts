@@ -1,9 +1,11 @@
 import type { Database } from '../core/database.ts'
 import { WaybillError } from '../core/errors.ts'
+import { migrationScript as mysqlScript } from '../stores/mysql/migrate.ts'
 import { migrationScript as postgresScript } from '../stores/postgres/migrate.ts'
 import { migrationScript as sqliteScript } from '../stores/sqlite/migrate.ts'
 import { betterSqlite3 } from './better-sqlite3.ts'
 import { libsql } from './libsql.ts'
+import { databaseOf, mysqlUrl } from './mysql-url.ts'
 import { pgUrl, schemaOf } from './pg-url.ts'
 import { sqlite } from './sqlite.ts'
 
@@ -24,11 +26,13 @@ const schemes: Readonly<Record<string, Scheme>> = {
   'better-sqlite3': inFile(betterSqlite3),
   postgres,
   postgresql: postgres,
+  mysql: { open: mysqlUrl, script: (url) => mysqlScript(databaseOf(url), false) },
+  mariadb: { open: mysqlUrl, script: (url) => mysqlScript(databaseOf(url), true) },
 }
 
 /**
  * A database by its URL, for tools: `sqlite:order.db`, `libsql:order.db`, `better-sqlite3:order.db`,
- * `postgres://user@host/database?schema=name`.
+ * `postgres://user@host/database?schema=name`, `mysql://user@host/database`, `mariadb://user@host/database`.
  * @throws WaybillError `config.invalid`
  */
 export function openUrl(url: string): Database<any, 'sync' | 'async'> {
@@ -51,6 +55,6 @@ function schemeOf(url: string): Scheme {
   if (at > 0 && Object.hasOwn(schemes, name)) return schemes[name]!
   throw new WaybillError(
     'config.invalid',
-    `${JSON.stringify(withoutPassword(url))} is no database URL; write sqlite:PATH, libsql:PATH, better-sqlite3:PATH or postgres://USER@HOST/DATABASE, such as sqlite:order.db`,
+    `${JSON.stringify(withoutPassword(url))} is no database URL; write sqlite:PATH, libsql:PATH, better-sqlite3:PATH, postgres://USER@HOST/DATABASE, mysql://USER@HOST/DATABASE or mariadb://USER@HOST/DATABASE, such as sqlite:order.db`,
   )
 }

@@ -1,0 +1,106 @@
+import { type ErrorCode, WaybillError, isWaybillError, reasonOf } from '../../core/errors.ts'
+import { errorNumber } from './driver.ts'
+
+interface Known {
+  readonly code: ErrorCode
+  readonly advice: string
+}
+
+const busy = (advice: string): Known => ({ code: 'store.busy', advice })
+const taken = busy('all connections are taken; raise max_connections or make pools smaller')
+const readOnly: Known = {
+  code: 'store.read-only',
+  advice: 'the server is a replica or read-only; connect to the primary',
+}
+const full: Known = {
+  code: 'store.disk-full',
+  advice: 'the disk is full; nothing was written; make room and try again',
+}
+const missing: Known = {
+  code: 'store.schema-missing',
+  advice: "create Waybill's tables: npx waybill migrate --database NAME=mysql://…",
+}
+const corrupt: Known = { code: 'store.corrupt', advice: 'a table is damaged; restore from a backup' }
+/** The server went down under the statement, or the connection did. */
+const lost: Known = { code: 'store.io', advice: 'the connection was lost; it is opened again' }
+
+const byNumber: Readonly<Record<number, Known>> = {
+  1205: busy('another transaction holds a lock for too long; keep transactions short'),
+  1213: busy('it passes by itself; the work is tried again'),
+  1020: busy('it passes by itself; the work is tried again'),
+  1040: taken,
+  1203: taken,
+  1226: taken,
+  1461: busy('the server holds too many prepared statements; raise max_prepared_stmt_count'),
+  1290: readOnly,
+  1792: readOnly,
+  1836: readOnly,
+  1021: full,
+  1114: full,
+  1026: full,
+  1146: missing,
+  1049: missing,
+  1054: missing,
+  1034: corrupt,
+  1712: corrupt,
+  1877: corrupt,
+  1153: {
+    code: 'store.unsafe-settings',
+    advice: 'a message does not fit into a packet of this server; raise max_allowed_packet to 64M',
+  },
+  1053: lost,
+  1077: lost,
+  1152: lost,
+  1927: lost,
+  4031: lost,
+  1317: busy('the statement was stopped by somebody'),
+}
+const ofOthersToo = new Set([1146, 1049, 1054])
+const systemErrors =
+  /^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|EHOSTUNREACH|EAI_AGAIN|PROTOCOL_CONNECTION_LOST|PROTOCOL_SEQUENCE_TIMEOUT|POOL_CLOSED)$/
+const lostTexts = /connection (is in closed state|lost)|closed the connection|pool is closed/i
+
+/** An error of the driver as a coded one. Errors that already have a code, and those of the user's own SQL, stay as they are. */
+export function coded(error: unknown): unknown {
+  if (isWaybillError(error)) return error
+  const known = knownOf(error)
+  if (!known) return error
+  return new WaybillError(
+    known.code,
+    `${reasonOf(error)}; ${known.advice}`,
+    { errno: errorNumber(error) },
+    { cause: error },
+  )
+}
+
+function knownOf(error: unknown): Known | undefined {
+  const number = errorNumber(error)
+  if (number === undefined) return isConnectionLost(error) ? lost : undefined
+  // Also a table of the user's may be missing.
+  if (ofOthersToo.has(number) && !/waybill_/.test(`${reasonOf(error)} ${sqlOf(error)}`)) return undefined
+  return byNumber[number]
+}
+
+function sqlOf(error: unknown): string {
+  const { sql } = error as { sql?: unknown }
+  return typeof sql === 'string' ? sql : ''
+}
+
+/** Whether what the server made of the statement cannot be known. */
+export function isConnectionLost(error: unknown): boolean {
+  const { code } = (error ?? {}) as { code?: unknown }
+  if (typeof code === 'string' && systemErrors.test(code)) return true
+  const number = errorNumber(error)
+  return number === undefined ? lostTexts.test(reasonOf(error)) : byNumber[number] === lost
+}
+
+/** A COMMIT that was not answered may have taken effect. */
+export function codedAtCommit(error: unknown): unknown {
+  if (!isConnectionLost(error)) return coded(error)
+  return new WaybillError(
+    'store.commit-unknown',
+    `COMMIT was not answered (${reasonOf(error)}), so whether it took effect is open; look for the change before you repeat it`,
+    {},
+    { cause: error },
+  )
+}

@@ -1,0 +1,45 @@
+import { dueReader } from '../../core/delayed.ts'
+import type { MessageId } from '../../core/ids.ts'
+import type { MyConnection } from './connection.ts'
+import type { MyRow } from './driver.ts'
+import { readersIn } from './groups.ts'
+import { rowsOf, valuesOf } from './rows.ts'
+
+/** A message with its place in the sequence of its queue. */
+export interface Placed {
+  readonly id: MessageId
+  readonly topic: string
+  readonly queue: number
+  readonly position: number
+}
+
+const columns =
+  'd.state, d.attempts, d.generation, d.due_at, d.cause, d.because, d.dependency, d.at, d.topic, d.sharding_key, d.pos'
+
+const asked = rowsOf('id varchar(255)', 'topic varchar(100)', 'queue integer', 'position bigint')
+const ofReaders = `select m.id as message, c.reader as grp, c.pos < m.position as is_ahead, ${columns} from ${asked} m
+  straight_join waybill_cursors c on c.topic = m.topic and c.queue = m.queue and c.reader not like '@land:%' and c.reader <> '${dueReader}'
+  left join waybill_dispositions d on d.grp = c.reader and d.message_id = m.id`
+const ofOthers = `select m.id as message, d.grp, 0 as is_ahead, ${columns} from ${asked} m
+  straight_join ${valuesOf('varchar(255)')} g straight_join waybill_dispositions d on d.grp = g.value and d.message_id = m.id
+  where d.state <> 'done' and not exists (select 1 from waybill_cursors c where c.reader = d.grp and c.topic = m.topic and c.queue = m.queue)`
+
+/**
+ * Of every reader of a message's queue, and whoever else has a disposition of it: that, or nothing, and whether the message is ahead
+ * of its cursor. By message, in the order of groups.
+ */
+export async function outcomesOf(
+  connection: MyConnection,
+  messages: readonly Placed[],
+): Promise<ReadonlyMap<MessageId, readonly MyRow[]>> {
+  if (messages.length === 0) return new Map()
+  const list = JSON.stringify(messages.map(({ id, topic, queue, position }) => [id, topic, queue, position]))
+  const rows = [
+    ...(await connection.all(ofReaders, list)),
+    ...(await connection.all(ofOthers, list, JSON.stringify(await readersIn(connection)))),
+  ]
+  return Map.groupBy(
+    rows.toSorted((a, b) => (a['grp'] < b['grp'] ? -1 : 1)),
+    (row) => row['message'] as MessageId,
+  )
+}

@@ -1,0 +1,98 @@
+import { dueReader } from '../../core/delayed.ts'
+import type { MyAccess } from './access.ts'
+import type { MyConnection } from './connection.ts'
+import { readersIn } from './groups.ts'
+import { recordKeptSince } from './kept-since.ts'
+
+/** Messages that one transaction drops: short enough for writers that wait meanwhile. */
+const portion = 2_000
+const receiptPortion = 10_000
+/** Receipts are kept this much longer than messages: they are judged by another clock than the message's eligibleAt (P6). */
+const receiptMarginMs = 24 * 3_600_000
+
+/**
+ * Drops what is older than `before` and settled: messages that every reader of their queue has passed, receipts of dropped messages,
+ * and the records about them. Exceptions and their copies stay. A topic without readers keeps everything.
+ */
+export async function purgePortion(access: MyAccess, before: number): Promise<number> {
+  const dropped = await purgeMessages(access, before)
+  if (dropped > 0) return dropped
+  await purgeReceipts(access, before)
+  await access.write((connection) => purgeRecords(connection, before))
+  return 0
+}
+
+async function purgeMessages({ read, write }: MyAccess, before: number): Promise<number> {
+  let dropped = 0
+  // The mover of due messages reads no log: a topic that only it has cursors in is one that nobody reads.
+  const queues = await read.all(
+    'select topic, queue, min(pos) as pos from waybill_cursors where reader <> ? group by topic, queue',
+    dueReader,
+  )
+  for (const row of queues) {
+    const params = [row['topic'], row['queue'], row['pos'], before] as const
+    if ((await read.all(`select 1 from waybill_messages where ${passed} limit 1`, ...params)).length === 0)
+      continue
+    dropped += await write(async (connection) => {
+      const count = await connection.run(
+        `delete from waybill_messages where ${passed} order by seq limit ${portion}`,
+        ...params,
+      )
+      await recordKeptSince(connection, before)
+      return count
+    })
+  }
+  return dropped
+}
+
+/** Those of a queue that every reader has passed. */
+const passed = 'topic = ? and queue = ? and seq > 0 and seq <= ? and published_at < ?'
+
+/** In the order of their key: an index by time would cost every receipt more than a look at all of them now and then. */
+async function purgeReceipts({ read, write }: MyAccess, before: number): Promise<void> {
+  const outlived = `d.grp = ? and d.message_id > ? and d.message_id <= ? and d.state in ('done', 'discarded', 'filtered') and d.at < ?
+    and not exists (select 1 from waybill_messages m where m.id = d.message_id)`
+  for (const group of await readersIn(read)) {
+    for (let after = ''; ;) {
+      const upTo = await lastOfPortion(read, group, after)
+      const params = [group, after, upTo ?? endOfKeys, before - receiptMarginMs] as const
+      const some = await read.all(`select 1 from waybill_dispositions d where ${outlived} limit 1`, ...params)
+      if (some.length > 0)
+        await write((connection) =>
+          connection.run(`delete d from waybill_dispositions d where ${outlived}`, ...params),
+        )
+      if (upTo === undefined) break
+      after = upTo
+    }
+  }
+}
+
+/** Sorts after every id. */
+const endOfKeys = '\u{10ffff}'
+
+async function lastOfPortion(
+  connection: MyConnection,
+  group: string,
+  after: string,
+): Promise<string | undefined> {
+  const [row] = await connection.all(
+    `select message_id from waybill_dispositions where grp = ? and message_id > ? order by message_id limit 1 offset ${receiptPortion - 1}`,
+    group,
+    after,
+  )
+  return row?.['message_id'] as string | undefined
+}
+
+async function purgeRecords(connection: MyConnection, before: number): Promise<void> {
+  const statements = [
+    `delete b from waybill_relay_batches b where b.at < ? and not exists (
+       select 1 from waybill_messages m where m.topic = b.topic and m.queue = b.queue and m.seq > 0 and m.seq <= b.to_pos)`,
+    'delete from waybill_suppressed where at < ?',
+    'delete from waybill_dedup_keys where expires_at < ?',
+    "delete from waybill_halves where state in ('committed', 'rolled-back') and decided_at < ?",
+    'delete from waybill_ended where at < ?',
+    'delete i from waybill_redrive_items i join waybill_redrives r on r.id = i.job_id where r.ended_at < ?',
+    'delete from waybill_redrives where ended_at < ?',
+  ]
+  for (const statement of statements) await connection.run(statement, before)
+}

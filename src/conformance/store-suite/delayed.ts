@@ -239,7 +239,11 @@ export const delayed: readonly StorePromise[] = [
       const logged = await t.readIds(group)
       assert.ok(cancelled.length > 0 && logged.length > 0, 'both had their turns')
       assert.deepEqual([...cancelled, ...logged].toSorted(), ids.toSorted())
-      assert.deepEqual(logged, ids.slice(0, logged.length))
+      // In the order of their due times, whichever of them were taken back in between.
+      assert.deepEqual(
+        logged,
+        ids.filter((id) => logged.includes(id)),
+      )
       for (const id of cancelled) assert.deepEqual(await statesIn(t, id), ['cancelled'])
     },
   },

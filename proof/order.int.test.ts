@@ -18,7 +18,7 @@ test('SQLite: every committed message is read once, in the order of its key', as
 
 for (const name of serviceNames) {
   const found = await requireService(name)
-  describe.skipIf('skipped' in found)(name, () => {
+  describe.skipIf('skipped' in found)(`the log of ${name}`, () => {
     const on = async (run: (database: string) => Promise<void>): Promise<void> => {
       const fresh = await freshDatabase(name, (found as { url: string }).url)
       try {

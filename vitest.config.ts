@@ -1,4 +1,5 @@
 import { existsSync, statfsSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 
@@ -12,6 +13,9 @@ function freeBytes(folder: string): number {
   return bavail * bsize
 }
 
+/** Most of a test's time is waiting, for processes and disks: one core can take more than one file at a time. */
+const filesAtOnce = Math.max(3, availableParallelism())
+
 const source = (path: string) => fileURLToPath(new URL(`./src/${path}`, import.meta.url))
 
 export default defineConfig({
@@ -20,7 +24,7 @@ export default defineConfig({
     alias: [
       { find: /^waybill$/, replacement: source('index.ts') },
       {
-        find: /^waybill\/(sqlite|libsql|better-sqlite3|pg|mysql2|postgres-js|drizzle|kysely|knex|typeorm|mikro-orm)$/,
+        find: /^waybill\/(sqlite|libsql|better-sqlite3|pg|mysql2|postgres-js|drizzle|kysely|knex|typeorm|mikro-orm|prisma)$/,
         replacement: source('databases/$1.ts'),
       },
       { find: /^waybill\/database$/, replacement: source('transports/database/index.ts') },
@@ -29,6 +33,7 @@ export default defineConfig({
   },
   test: {
     environment: 'node',
+    maxWorkers: filesAtOnce,
     projects: [
       {
         extends: true,

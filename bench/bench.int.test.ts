@@ -1,7 +1,9 @@
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
+import { requireInstalled } from '../scripts/services/index.ts'
 
+const postgres = await requireInstalled('postgres')
 const main = fileURLToPath(new URL('main.ts', import.meta.url))
 
 interface Report {
@@ -10,6 +12,7 @@ interface Report {
   readonly settings: Record<string, Record<string, unknown>>
   readonly figures: Record<string, { n: number; median: number; min: number; max: number; values: number[] }>
   readonly goals: { figure: string; verdict: string }[]
+  readonly ratios: Record<string, number>
 }
 
 function bench(...args: string[]): { status: number | null; stdout: string; stderr: string } {
@@ -79,6 +82,31 @@ test('the half and delay benches measure with a million waiting and with none', 
       expect(report.figures[`${measure}.${figure}`]!.values.every((value) => value > 0)).toBe(true)
 })
 
+test.skipIf('skipped' in postgres)('the peers bench lets measures be chosen, and gives their ratios', () => {
+  const { status, stdout, stderr } = bench(
+    'peers/drain',
+    'peers/transaction',
+    '--quick',
+    '--rounds',
+    '1',
+    '--json',
+  )
+  expect(stderr).not.toContain('"level":"error"')
+  expect(status).toBe(0)
+  const report = JSON.parse(stdout.trimEnd().split('\n').at(-1)!) as Report
+  expect(report.settings['peers']).toMatchObject({
+    postgres: { fsync: 'on', synchronous_commit: 'on' },
+    'pg-boss': { version: expect.any(String) },
+    'graphile-worker': { version: expect.any(String) },
+  })
+  expect(report.ratios).toEqual({
+    drain: expect.any(Number),
+    publishOverBareInsert: expect.any(Number),
+  })
+  for (const contestant of ['waybill-relay', 'pg-boss', 'graphile-worker'])
+    expect(report.figures[`peers.drain.${contestant}`]).toMatchObject({ n: 1, median: expect.any(Number) })
+})
+
 test('a bench that does not exist ends with status 2 and the names of those that do', () => {
   const { status, stdout, stderr } = bench('oracle')
   expect(status).toBe(2)
@@ -92,6 +120,12 @@ test('a measure that does not exist ends with status 2 and the names of those th
   expect(stderr).toContain(
     'there is no measure "speed"; there are: transaction, drain, latency, memory, history',
   )
+})
+
+test('a measure of a bench that it does not have ends with status 2 and the names of those that it has', () => {
+  const { status, stderr } = bench('peers/speed')
+  expect(status).toBe(2)
+  expect(stderr).toContain('there is no measure "speed"; there are: drain, receipts, end-to-end')
 })
 
 test('an unknown option ends with status 2', () => {

@@ -38,15 +38,19 @@ async function runAll(options: BenchOptions, folder: string): Promise<void> {
   if (quick) console.log('QUICK: the numbers are far too small to say anything about speed.')
   const run = newRun(options, folder)
   const all: Measured[] = []
-  for (const { bench, measures } of chosen) {
-    for (const { name, title, measure } of measures) {
-      const measured = { bench: bench.name, measure: name, title, findings: await measure(run) }
-      run.progress.end()
-      all.push(measured)
-      for (const line of toLines(measured)) console.log(line)
+  try {
+    for (const { bench, measures } of chosen) {
+      for (const { name, title, measure } of measures) {
+        const measured = { bench: bench.name, measure: name, title, findings: await measure(run) }
+        run.progress.end()
+        all.push(measured)
+        for (const line of toLines(measured)) console.log(line)
+      }
     }
+  } finally {
+    await cleanUp()
   }
-  const { figures, goals } = toJson(all)
+  const { figures, goals, ratios } = toJson(all)
   console.log('')
   for (const verdict of ['met', 'missed', 'inconclusive'] as const) {
     const names = goals.filter((goal) => goal.verdict === verdict).map((goal) => goal.figure)
@@ -55,14 +59,18 @@ async function runAll(options: BenchOptions, folder: string): Promise<void> {
   if (!options.json) return
   const settings = Object.fromEntries(chosen.map(({ bench }) => [bench.name, bench.settings(run)]))
   const seconds = Math.round(secondsSince(startMs))
-  console.log(JSON.stringify({ startedAt, seconds, quick, seed, environment, settings, figures, goals }))
+  console.log(
+    JSON.stringify({ startedAt, seconds, quick, seed, environment, settings, figures, goals, ratios }),
+  )
 }
 
-function newRun({ quick, seed }: BenchOptions, folder: string): Run {
+function newRun({ quick, seed, rounds, history }: BenchOptions, folder: string): Run {
   let made = 0
   const shared = new Map<string, Promise<unknown>>()
   return {
     quick,
+    rounds,
+    history,
     random: new Random(seed),
     progress: showProgress(),
     scratch: (name) => join(folder, `${++made}-${name}`),
@@ -70,7 +78,24 @@ function newRun({ quick, seed }: BenchOptions, folder: string): Run {
       if (!shared.has(name)) shared.set(name, make())
       return shared.get(name) as Promise<T>
     },
+    atEnd: (end) => void ends.push(end),
   }
+}
+
+/** Servers and the like, which would outlive this process. */
+const ends: (() => Promise<void>)[] = []
+
+let isInterrupted = false
+
+function interrupt(): void {
+  isInterrupted = true
+  // What is under way fails when its server goes, which is nothing to report.
+  process.on('uncaughtException', () => {})
+  void cleanUp().finally(() => process.exit(interruptedStatus))
+}
+
+async function cleanUp(): Promise<void> {
+  for (let end = ends.pop(); end !== undefined; end = ends.pop()) await end()
 }
 
 /** A new folder that goes when this process ends, however it ends. An 'exit' listener must be synchronous. */
@@ -78,15 +103,16 @@ function scratchFolder(parent: string): string {
   if (!existsSync(parent)) throw new UsageError('the folder given with --folder does not exist')
   const folder = mkdtempSync(join(parent, 'waybill-bench-'))
   process.once('exit', () => rmSync(folder, { recursive: true, force: true, maxRetries: 3 }))
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-    process.once(signal, () => process.exit(interruptedStatus))
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, interrupt)
   return folder
 }
 
 try {
   await main()
 } catch (error) {
-  if (error instanceof UsageError) console.error(error.message)
-  else console.error(error)
-  process.exit(error instanceof UsageError ? 2 : 1)
+  if (!isInterrupted) {
+    if (error instanceof UsageError) console.error(error.message)
+    else console.error(error)
+    process.exit(error instanceof UsageError ? 2 : 1)
+  }
 }

@@ -59,7 +59,7 @@ describe('the import rules', () => {
     ['cli/main.ts', 'commander'],
     ['conformance/store.ts', 'node:assert/strict'],
     ['testing/index.ts', '../waybill.ts'],
-    ['system.ts', 'uuid'],
+    ['message-ids.ts', 'uuid'],
     ['waybill.ts', './stores/sqlite/store.ts'],
     ['core/message.test.ts', '../testing/index.ts'],
   ])('src/%s may import %s', (file, source) => {

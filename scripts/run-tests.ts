@@ -2,8 +2,9 @@
  * Runs every test and says the result in one plain last line, `N passed, N failed[, N skipped]`, from vitest's own
  * counts. A run that executed nothing fails: an empty green run looks exactly like a good one.
  *
- * WAYBILL_REQUIRE_ALL=1 makes a skipped test a failure, for machines that are known to have all that the tests need. Promises
- * that a store, handle or transport does not claim by its nature are listed apart, and are no skipped tests.
+ * WAYBILL_REQUIRE_ALL=1 makes a skipped test a failure, for machines that are known to have all that the tests need. Why tests
+ * are skipped is said before. Promises that a store, handle or transport does not claim by its nature are listed apart, and are
+ * no skipped tests.
  */
 import { spawn } from 'node:child_process'
 import { mkdirSync, readFileSync, rmSync } from 'node:fs'
@@ -58,10 +59,16 @@ async function main(): Promise<void> {
   rmSync(output, { force: true })
 
   const vitest = join(dirname(createRequire(import.meta.url).resolve('vitest/package.json')), 'vitest.mjs')
-  const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${output}`]
-  const child = spawn(process.execPath, [vitest, 'run', ...reporters, ...process.argv.slice(2)], {
-    stdio: 'inherit',
-  })
+  const reporters = ['default', 'json', join(import.meta.dirname, 'skip-reasons.ts')].map(
+    (name) => `--reporter=${name}`,
+  )
+  const child = spawn(
+    process.execPath,
+    [vitest, 'run', ...reporters, `--outputFile.json=${output}`, ...process.argv.slice(2)],
+    {
+      stdio: 'inherit',
+    },
+  )
   const exitCode = await new Promise<number>((resolve, reject) => {
     child.once('error', reject)
     child.once('close', (code) => resolve(code ?? 1))

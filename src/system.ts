@@ -1,10 +1,10 @@
 import { hash, randomUUID } from 'node:crypto'
-import { v7 } from 'uuid'
 import type { Clock } from './core/clock.ts'
 import type { MessageId, OwnerId } from './core/ids.ts'
 import type { Log } from './core/log.ts'
 import type { Ports } from './core/ports.ts'
 import { noTelemetry } from './core/telemetry.ts'
+import { messageId } from './message-ids.ts'
 
 /** The one place that touches the real clock, timers, chance and ids. */
 export const systemClock: Clock = {
@@ -25,7 +25,7 @@ const digestLength = 32
 export const systemPorts: Ports = {
   clock: systemClock,
   ids: {
-    message: () => v7() as MessageId,
+    message: () => messageId(Date.now()) as MessageId,
     owner: () => `${process.pid}-${randomUUID()}` as OwnerId,
     epoch: () => randomUUID(),
   },

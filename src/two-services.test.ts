@@ -399,21 +399,23 @@ describe('a database is restored from an older copy', () => {
   )
 
   test('P13: the consumer’s, from a copy from before it was subscribed', { timeout }, async () => {
+    // It publishes nothing: what it had published before would come back to it, as what it does not know any more.
+    const own = [{ group: 'coupon', on: OrderPaid }]
     const order = await start('order')
-    const coupon = await open('coupon')
+    const coupon = await open('coupon', own)
     await stop(coupon)
     const restore = copy(pathOf('coupon'))
-    const second = await start('coupon')
+    const second = await start('coupon', own)
     await publish(order, 1, 8)
-    await settled(numbers(1, 8), ['coupon'])
+    await had('coupon', numbers(1, 8))
     await stop(second)
     restore()
     expect(effects('coupon', 'coupon')).toEqual([])
-    await start('coupon')
+    await start('coupon', own)
     await publish(order, 9, 12)
-    await settled(numbers(1, 12), ['coupon'])
+    await had('coupon', numbers(1, 12))
     await stopAll()
-    expect(found(['coupon'])).toEqual(once(numbers(1, 12), ['coupon']))
+    expect(effects('coupon', 'coupon')).toEqual(numbers(1, 12))
   })
 
   test(
@@ -466,7 +468,7 @@ describe('a database is restored from an older copy', () => {
   )
 
   test(
-    'the broker’s, and a consumer had not landed what is gone: the relay has passed it and does not know (P29, confirm: broker)',
+    'P13: the broker’s, and a consumer had not landed what is gone: the relay sees that it is, and sends it again',
     { timeout },
     async () => {
       const first = await startAll()
@@ -484,16 +486,10 @@ describe('a database is restored from an older copy', () => {
       restore()
       const again = await startAll()
       await publish(again.order, 9, 12)
-      await settled([...numbers(1, 4), ...numbers(9, 12)])
+      await settled(numbers(1, 12))
       await stopAll()
-      // What the broker lost is in the publisher's log, on record as sent: nothing is lost without a trace, but nothing sends it.
-      const known = rowsOf(
-        pathOf('order'),
-        "select count(*) as n from waybill_messages where topic = 'order.paid'",
-      )
-      expect(known).toEqual([{ n: 12 }])
       for (const group of ['warehouse', 'warehouse.gifts'])
-        expect(effects('warehouse', group)).toEqual([...numbers(1, 4), ...numbers(9, 12)])
+        expect(effects('warehouse', group)).toEqual(numbers(1, 12))
     },
   )
 })

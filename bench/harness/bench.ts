@@ -25,12 +25,18 @@ export interface Measure {
 export interface Run {
   /** Small numbers: shows that the bench works, and nothing about speed. */
   readonly quick: boolean
+  /** Rounds asked for, by benches that let one choose; each measure has its own number if undefined. */
+  readonly rounds: number | undefined
+  /** Messages that a history measure is to have behind it, by benches that let one choose. */
+  readonly history: number | undefined
   readonly random: Random
   readonly progress: Progress
   /** A new path in the run's own folder, which is removed at the end. */
   scratch(name: string): string
   /** What several measures need, such as a large file, made by the first that asks. */
   shared<T>(name: string, make: () => Promise<T>): Promise<T>
+  /** Called when the run ends, however it ends; the last one first. */
+  atEnd(cleanUp: () => Promise<void>): void
 }
 
 export interface Findings {
@@ -47,10 +53,12 @@ export interface Figure {
   /** One value a round. */
   readonly values: readonly number[]
   readonly goal?: Goal
+  /** The name under which the JSON also gives this figure's median among its `ratios`. */
+  readonly ratio?: string
   /** Why the figure proves nothing, such as a control that is off. Its goal is then neither met nor missed. */
   readonly inconclusive?: string | undefined
 }
 
-export type Unit = 'tx/s' | 'msg/s' | 'ratio' | 'ms' | 'µs' | 'MiB'
+export type Unit = 'tx/s' | 'msg/s' | 'ratio' | 'ms' | 'µs' | 'MiB' | 'B/msg'
 
 export type Goal = { readonly atMost: number } | { readonly atLeast: number }

@@ -36,3 +36,14 @@ test('a row says the median, the range, the rounds, the goal and whether it is m
   const measured = { bench: 'b', measure: 'm', title: 't', findings: { how: 'h', figures: [slowDown] } }
   expect(toLines(measured).at(-1)).toMatch(/slow-down\s+1\.12 \(1\.10–1\.30\)\s+n=3\s+goal ≤ 1\.15\s+met$/)
 })
+
+test('a figure that has a name among the ratios is there with its median', () => {
+  const figure = { ...slowDown, ratio: 'slowDown' }
+  const measured = {
+    bench: 'b',
+    measure: 'm',
+    title: 't',
+    findings: { how: 'h', figures: [figure, slowDown] },
+  }
+  expect(toJson([measured]).ratios).toEqual({ slowDown: 1.12 })
+})

@@ -31,18 +31,21 @@ export function judge(figure: Figure, goal: Goal): Verdict {
   return ('atMost' in goal ? median <= goal.atMost : median >= goal.atLeast) ? 'met' : 'missed'
 }
 
-/** Every figure as `<bench>.<measure>.<figure>`, and every goal with its verdict. */
+/** Every figure as `<bench>.<measure>.<figure>`, every goal with its verdict, and the ratios that have a name of their own. */
 export function toJson(all: readonly Measured[]): {
   figures: Record<string, JsonFigure>
   goals: JsonGoal[]
+  ratios: Record<string, number>
 } {
   const figures: Record<string, JsonFigure> = {}
   const goals: JsonGoal[] = []
+  const ratios: Record<string, number> = {}
   for (const { bench, measure, findings } of all) {
     for (const figure of findings.figures) {
       const name = `${bench}.${measure}.${figure.name}`
       const summary = summarize(figure.values)
       figures[name] = { label: figure.label, unit: figure.unit, ...summary, values: figure.values }
+      if (figure.ratio !== undefined) ratios[figure.ratio] = summary.median
       if (figure.goal === undefined) continue
       goals.push({
         figure: name,
@@ -53,7 +56,7 @@ export function toJson(all: readonly Measured[]): {
       })
     }
   }
-  return { figures, goals }
+  return { figures, goals, ratios }
 }
 
 /** One measure as lines of text: what was done, then a row per figure. */
@@ -90,7 +93,15 @@ function rangeOf({ values, unit }: Figure): string {
   return `${show(median, unit)} (${show(min, unit)}–${show(max, unit)})`
 }
 
-const decimals: Readonly<Record<Unit, number>> = { 'tx/s': 0, 'msg/s': 0, ratio: 2, ms: 2, µs: 0, MiB: 1 }
+const decimals: Readonly<Record<Unit, number>> = {
+  'tx/s': 0,
+  'msg/s': 0,
+  ratio: 2,
+  ms: 2,
+  µs: 0,
+  MiB: 1,
+  'B/msg': 0,
+}
 
 function show(value: number, unit: Unit): string {
   return value.toLocaleString('en-US', {

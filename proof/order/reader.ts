@@ -8,7 +8,8 @@ const group = 'proof'
 const limit = 37
 const leaseMs = 60_000
 const readsPerReader = 40
-const settledAfterMs = 3_000
+/** So many looks in vain after the last message that was found, however long they take. */
+const settledAfterLooks = 1_000
 
 export async function declare({ store }: OpenDatabase<never>): Promise<void> {
   await store.declareGroup({
@@ -57,12 +58,12 @@ export async function readAll(
 /** Everything is read, or nothing more comes. */
 export async function settled(tally: Tally): Promise<void> {
   let seen = -1
-  let since = performance.now()
+  let since = 0
   while (tally.readTimes.size < tally.committed.size) {
     if (tally.seen !== seen) {
       seen = tally.seen
-      since = performance.now()
-    } else if (performance.now() - since > settledAfterMs) return
+      since = tally.looks
+    } else if (tally.looks - since > settledAfterLooks) return
     await wait(10)
   }
 }

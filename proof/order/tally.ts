@@ -7,6 +7,8 @@ export interface Tally {
   readonly order: Map<string, number[]>
   readonly waits: number[]
   seen: number
+  /** How often the reader has looked into a queue. */
+  looks: number
   readers: number
   holdMs: number
   /** Whether what was committed in the middle of the hold was read before its end. */
@@ -31,18 +33,23 @@ export interface ProofResult {
 
 export function newTally(): Tally {
   const { promise, resolve } = Promise.withResolvers<void>()
-  return {
+  const tally: Tally = {
     committed: new Map(),
     readTimes: new Map(),
     order: new Map(),
     waits: [],
     seen: 0,
+    looks: 0,
     readers: 0,
     holdMs: 0,
     isReadDuringHold: false,
     hasLooked: promise,
-    looked: resolve,
+    looked: () => {
+      tally.looks++
+      resolve()
+    },
   }
+  return tally
 }
 
 export function read(tally: Tally, id: string, key: string, n: number): void {

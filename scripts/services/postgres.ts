@@ -31,7 +31,7 @@ export const postgres: ServerKind = {
   initialize,
   arguments: serverArguments,
   url: ({ password, port }) => `postgres://${user}:${password}@127.0.0.1:${port}/postgres`,
-  ask,
+  ask: askPostgres,
 }
 
 function findPrograms(): Programs | undefined {
@@ -89,7 +89,7 @@ function serverArguments(place: Place): readonly string[] {
   ]
 }
 
-async function ask(url: string): Promise<void> {
+export async function askPostgres(url: string): Promise<void> {
   const client = new Client({ connectionString: url, connectionTimeoutMillis: answerWithinMs })
   // The server may go away between two calls; without a listener that ends the process.
   client.on('error', () => {})

@@ -17,10 +17,10 @@ import {
   stopCleanly,
   versionOf,
 } from './server.ts'
-import { type ServiceName, readState, removeFolder, servicesFolder, withLock, writeState } from './state.ts'
+import { type ServerName, readState, removeFolder, servicesFolder, withLock, writeState } from './state.ts'
 
 export interface PrivateServer extends AsyncDisposable {
-  readonly name: ServiceName
+  readonly name: ServerName
   /** The same over crashes and restarts. */
   readonly url: string
   readonly port: number
@@ -32,7 +32,7 @@ export interface PrivateServer extends AsyncDisposable {
 
 /** The data of a server that was down, as a base backup. */
 export interface DataCopy {
-  readonly name: ServiceName
+  readonly name: ServerName
   readonly dataFolder: string
   readonly password: string
 }
@@ -62,7 +62,7 @@ const runningOf = new WeakMap<PrivateServer, Running>()
  * @throws ServiceError; `requireService` tells first whether the machine has such a server
  */
 export async function startPrivateService(
-  name: ServiceName,
+  name: ServerName,
   { settings = {}, data }: PrivateOptions = {},
 ): Promise<PrivateServer> {
   const kind = kinds[name]
@@ -138,7 +138,7 @@ function copyFolder(from: string, to: string): void {
   execFileSync('cp', ['-a', `${from}/.`, to])
 }
 
-function privateServer(name: ServiceName, running: Running): PrivateServer {
+function privateServer(name: ServerName, running: Running): PrivateServer {
   const { place } = running
   const server: PrivateServer = {
     name,
@@ -155,7 +155,7 @@ function privateServer(name: ServiceName, running: Running): PrivateServer {
   return server
 }
 
-function remember({ place, owner, version, pid }: Running, name: ServiceName): void {
+function remember({ place, owner, version, pid }: Running, name: ServerName): void {
   const { folder, dataFolder, logFile, port } = place
   const url = kinds[name].url(place)
   writeState({

@@ -11,6 +11,7 @@ const hasProc = existsSync('/proc/self/cmdline')
 /** Generous: a server that writes back its memory to a busy disk is no fault. */
 const cleanStopWithinMs = 60_000
 const killedWithinMs = 20_000
+const waitedForWithinMs = 2_000
 
 /** Whether that process lives and was started on this data folder. */
 export function isServerOf(pid: number, dataFolder: string): boolean {
@@ -40,12 +41,17 @@ export async function stopServerProcess(
  */
 export async function killServerProcess(pid: number, dataFolder: string): Promise<void> {
   if (!isServerOf(pid, dataFolder)) return
-  // Stopped first, so that it forks nobody while its children are listed.
+  // Stopped first, so that it forks nobody while its children are listed. It may be in the middle of a fork.
   send(pid, 'SIGSTOP')
+  await comesTrue(() => standsStill(pid), killedWithinMs)
   const children = childrenOf(pid)
   for (const one of [pid, ...children]) send(one, 'SIGKILL')
   const isGone = (): boolean => !isServerOf(pid, dataFolder) && !children.some(isAlive)
-  if (await comesTrue(isGone, killedWithinMs)) return
+  if (await comesTrue(isGone, killedWithinMs)) {
+    // PostgreSQL takes a predecessor that nobody has waited for to be alive, and ends. Where nobody ever does, so be it.
+    await comesTrue(() => stateOf(pid) === undefined, waitedForWithinMs)
+    return
+  }
   throw new ServiceError('services.stop-failed', `process ${pid} outlives kill -9; look at it with ps`)
 }
 
@@ -71,6 +77,27 @@ function commandLine(pid: number): string {
   }
 }
 
+function standsStill(pid: number): boolean {
+  const state = stateOf(pid)
+  return state === undefined || /^[TZ]/.test(state)
+}
+
+/** As `ps` says it: T for one that is stopped, Z for a dead one that nobody has waited for. Undefined where there is none. */
+function stateOf(pid: number): string | undefined {
+  if (!hasProc)
+    return spawnSync('ps', ['-o', 'state=', '-p', `${pid}`], { encoding: 'utf8' }).stdout.trim() || undefined
+  try {
+    return fieldsAfterName(readFileSync(`/proc/${pid}/stat`, 'utf8'))[0]
+  } catch {
+    return undefined
+  }
+}
+
+/** The name, in brackets, may contain anything; the fields after it are the state and the parent. */
+function fieldsAfterName(stat: string): readonly string[] {
+  return stat.replace(/^.*\) /s, '').split(' ')
+}
+
 function childrenOf(parent: number): readonly number[] {
   return parentsByPid()
     .filter(([, parentPid]) => parentPid === parent)
@@ -89,11 +116,7 @@ function parentsByPid(): readonly (readonly [pid: number, parentPid: number])[] 
     .filter((entry) => /^\d+$/.test(entry))
     .flatMap((entry): [number, number][] => {
       try {
-        // The name, in brackets, may contain anything; the fields after it are the state and the parent.
-        const fields = readFileSync(`/proc/${entry}/stat`, 'utf8')
-          .replace(/^.*\) /s, '')
-          .split(' ')
-        return [[Number(entry), Number(fields[1])]]
+        return [[Number(entry), Number(fieldsAfterName(readFileSync(`/proc/${entry}/stat`, 'utf8'))[1])]]
       } catch {
         return []
       }

@@ -3,7 +3,7 @@ import { meansMissing } from './errors.ts'
 import { kinds } from './kinds.ts'
 import { type Say, ensureInstalled, versionOf } from './server.ts'
 import { startService } from './shared.ts'
-import { type ServiceName, withLock } from './state.ts'
+import { type ServerName, type ServiceName, withLock } from './state.ts'
 
 export interface Skipped {
   readonly skipped: string
@@ -29,7 +29,7 @@ export function requireService(name: ServiceName): Promise<{ readonly url: strin
 }
 
 /** The same for test files that start private servers only: a server of the user's, on another machine, is no help to them. */
-export function requireInstalled(name: ServiceName): Promise<{ readonly version: string } | Skipped> {
+export function requireInstalled(name: ServerName): Promise<{ readonly version: string } | Skipped> {
   const say = sayWithName(name)
   const install = (): Promise<{ version: string }> =>
     withLock('install', say, async () => ({ version: versionOf(await ensureInstalled(kinds[name], say)) }))
@@ -46,7 +46,7 @@ async function orSkipped<T>(find: () => Promise<T>): Promise<T | Skipped> {
 }
 
 async function required<T extends object>(
-  name: ServiceName,
+  name: ServerName,
   looked: Promise<T | Skipped>,
 ): Promise<T | Skipped> {
   const found = await looked
@@ -58,6 +58,6 @@ async function required<T extends object>(
 }
 
 const sayWithName =
-  (name: ServiceName): Say =>
+  (name: ServerName): Say =>
   (line) =>
     console.log(`${name}: ${line}`)

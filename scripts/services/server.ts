@@ -10,7 +10,7 @@ import { ServiceError } from './errors.ts'
 import { installPackages } from './install.ts'
 import { freePort } from './ports.ts'
 import { killServerProcess, stopServerProcess } from './processes.ts'
-import { type ServiceName, makeFolder } from './state.ts'
+import { type ServerName, makeFolder } from './state.ts'
 import { comesTrue } from './wait.ts'
 
 export type Say = (line: string) => void
@@ -44,7 +44,7 @@ export interface Place {
 
 /** What differs from one database to the other. */
 export interface ServerKind {
-  readonly name: ServiceName
+  readonly name: ServerName
   readonly title: string
   /** Names a server of the user's, which is then used instead of one of ours. */
   readonly variable: string

@@ -16,6 +16,7 @@ import {
   versionOf,
 } from './server.ts'
 import {
+  type ServerName,
   type ServerState,
   type ServiceName,
   keptUser,
@@ -98,7 +99,7 @@ export async function releaseServices(run: string): Promise<void> {
   }
 }
 
-const sharedFolder = (name: ServiceName): string => join(servicesFolder(), name)
+const sharedFolder = (name: ServerName): string => join(servicesFolder(), name)
 
 /** Without a test run that will end its use, a server stays until somebody stops it. */
 const currentUser = (): string => process.env[runVariable] ?? keptUser

@@ -12,9 +12,11 @@ import { comesTrue } from './wait.ts'
 
 export const serviceNames = ['postgres', 'mariadb'] as const
 export type ServiceName = (typeof serviceNames)[number]
+/** What a test may have for itself besides: it needs another server, and so is nothing to share. */
+export type ServerName = ServiceName | 'pgbouncer'
 
 export interface ServerState {
-  readonly name: ServiceName
+  readonly name: ServerName
   /** What the server says about itself. */
   readonly version: string
   readonly pid: number

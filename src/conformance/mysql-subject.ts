@@ -113,7 +113,7 @@ function clockOf(pool: MysqlPool): PoolClock {
 
 async function empty(pool: MysqlPool, schema: string): Promise<void> {
   const [tables] = await pool.query(
-    `select table_name as name from information_schema.tables where table_schema = '${schema}' and table_name not in ('waybill_meta', 'waybill_locks')`,
+    `select table_name as name from information_schema.tables where table_schema = '${schema}' and table_type = 'BASE TABLE' and table_name not in ('waybill_meta', 'waybill_locks')`,
   )
   // Not `truncate`, which makes new files: the tables hold next to nothing.
   for (const { name } of tables as { name: string }[]) await pool.query(`delete from \`${schema}\`.${name}`)

@@ -1,3 +1,5 @@
+import { type RecordedPosition, landingGap } from '../core/epochs.ts'
+import type { SettledPosition } from '../core/message.ts'
 import type { StartPosition, TopicDeclaration } from '../core/store.ts'
 import type { IncomingBatch, OpenTransport } from '../core/transport.ts'
 import type { TransportSubject } from './transport-subject.ts'
@@ -34,7 +36,7 @@ export class PlayedService {
   readonly #stage: Stage
   readonly #instances = new Set<Instance>()
   #landed: Incoming[] = []
-  #positions = new Map<string, number>()
+  #positions = new Map<string, RecordedPosition>()
 
   constructor(stage: Stage, name: string) {
     this.#stage = stage
@@ -57,7 +59,10 @@ export class PlayedService {
     return ids.filter((id) => !here.has(id))
   }
 
-  copy(): { readonly landed: readonly Incoming[]; readonly positions: ReadonlyMap<string, number> } {
+  copy(): {
+    readonly landed: readonly Incoming[]
+    readonly positions: ReadonlyMap<string, RecordedPosition>
+  } {
     return { landed: [...this.#landed], positions: new Map(this.#positions) }
   }
 
@@ -67,13 +72,13 @@ export class PlayedService {
   }
 
   /** Up to where a queue has landed, whatever the instance that asks. */
-  landedUpTo(source: string, topic: string, queue: number): number | undefined {
+  landedUpTo(source: string, topic: string, queue: number): RecordedPosition | undefined {
     return this.#positions.get(nameOf(source, topic, queue))
   }
 
   /** Sets every recorded position, as if another life of this database had landed more than it shows. */
   pretendLandedUpTo(position: number): void {
-    for (const name of this.#positions.keys()) this.#positions.set(name, position)
+    for (const [name, { epoch }] of this.#positions) this.#positions.set(name, { position, epoch })
   }
 
   /** A connection that is subscribed and does not receive yet. */
@@ -94,11 +99,13 @@ export class PlayedService {
 
   /** Called by an instance, in its `land`: commits the batch together with its positions. */
   record(batch: IncomingBatch): void {
-    this.#landed.push(...batch.messages)
-    for (const { source, topic, queue, position } of batch.upTo) {
-      const name = nameOf(source, topic, queue)
-      this.#positions.set(name, Math.max(this.#positions.get(name) ?? -Infinity, position))
+    const positions = new Map(this.#positions)
+    for (const at of batch.upTo) {
+      const name = nameOf(at.source, at.topic, at.queue)
+      positions.set(name, moved(positions.get(name), at))
     }
+    this.#positions = positions
+    this.#landed.push(...batch.messages)
     this.#stage.changed()
   }
 
@@ -194,6 +201,15 @@ export class Instance {
       this.#stage.changed()
     }
   }
+}
+
+/** As a store does it: see `SettledPosition`. */
+function moved(recorded: RecordedPosition | undefined, at: SettledPosition): RecordedPosition {
+  const { position, epoch = null, after } = at
+  if (epoch !== null && after === undefined) return { position, epoch }
+  const isContinued = recorded?.epoch === epoch && recorded.position >= (after ?? -Infinity)
+  if (epoch !== null && !isContinued) throw landingGap(at)
+  return { position: isContinued ? Math.max(recorded.position, position) : position, epoch }
 }
 
 function nameOf(source: string, topic: string, queue: number): string {

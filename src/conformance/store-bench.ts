@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import type { OpenDatabase } from '../core/database.ts'
 import { type ErrorCode, WaybillError } from '../core/errors.ts'
+import type { Pause } from '../core/groups.ts'
 import type { MessageId, OwnerId } from '../core/ids.ts'
 import type { LoggedMessage, PublishedEnvelope } from '../core/message.ts'
 import type {
@@ -9,6 +10,7 @@ import type {
   GroupDeclaration,
   LandingBatch,
   Lease,
+  Outlook,
   QueueName,
   ReadMessage,
   ReaderMembership,
@@ -75,6 +77,20 @@ export class StoreBench {
 
   get now(): number {
     return this.subject.ports.clock.now()
+  }
+
+  /** When the queue's reader has to look for messages outside of the log. */
+  async dueAt(lease: Lease): Promise<number | undefined> {
+    return (await this.outlook(lease)).dueAt
+  }
+
+  async outlook({ reader, topic, queue, owner }: Lease): Promise<Outlook> {
+    const all = await this.store.outlook(owner)
+    return all.find((one) => one.reader === reader && one.topic === topic && one.queue === queue)!
+  }
+
+  async pauseOf(group: string): Promise<Pause | null> {
+    return (await this.store.groups.list()).find(({ name }) => name === group)?.paused ?? null
   }
 
   /** The same database, as another process sees it. */

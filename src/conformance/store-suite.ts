@@ -6,6 +6,7 @@ import { claiming } from './store-suite/claiming.ts'
 import { deadLetters } from './store-suite/dead-letters.ts'
 import { delayed } from './store-suite/delayed.ts'
 import { dependencies } from './store-suite/dependencies.ts'
+import { epochs } from './store-suite/epochs.ts'
 import { facts } from './store-suite/facts.ts'
 import { fences } from './store-suite/fences.ts'
 import { groupAdmin } from './store-suite/group-admin.ts'
@@ -48,6 +49,7 @@ export function storeSuite<Tx>(
     order,
     suspects,
     landing,
+    epochs,
     delayed,
     halves,
     deadLetters,

@@ -58,16 +58,17 @@ export class GroupReader<Tx> implements QueueReader {
     await suspects.runFromLog()
     for (; !held.draining.aborted; await held.breathe()) {
       const mark = held.mark()
-      // At once: on a database that is elsewhere each would be a round trip of its own.
-      const [paused, due, next] = await Promise.all([
-        store.groups.paused(this.reader),
-        store.due(held.lease, this.#parts.ports.clock.now(), dueMax),
+      // At once: on a database that is elsewhere each is a round trip of its own.
+      const [{ dueAt, isPaused }, next] = await Promise.all([
+        held.outlook(),
         store.read(held.lease, held.position, this.#windowMax),
       ])
-      if (paused) {
-        await held.idle(mark)
+      if (isPaused) {
+        await this.#whilePaused(held)
         continue
       }
+      const now = this.#parts.ports.clock.now()
+      const due = dueAt !== undefined && dueAt <= now ? await store.due(held.lease, now, dueMax) : []
       await this.#deliverDue(subscription, held, suspects, due)
       if (held.draining.aborted) return
       // What was due may have freed or held keys since.
@@ -76,7 +77,7 @@ export class GroupReader<Tx> implements QueueReader {
       if (running === 0) await suspects.runFirst(window[0]!)
       else if (window.length > 0)
         await this.#deliverWindow(subscription, held, running < 0 ? window : window.slice(0, running))
-      else if (due.length === 0) await held.idle(mark, await store.nextDue(held.lease))
+      else if (due.length === 0) await held.idle(mark, dueAt)
     }
   }
 
@@ -84,7 +85,7 @@ export class GroupReader<Tx> implements QueueReader {
   async #whilePaused(held: HeldQueue): Promise<void> {
     for (; !held.draining.aborted;) {
       const mark = held.mark()
-      if ((await this.#parts.database.store.groups.paused(this.reader)) === null) return
+      if (!(await held.outlook()).isPaused) return
       await held.idle(mark)
     }
   }

@@ -19,8 +19,6 @@ export interface DelayedStore<Tx> {
    * Throws `store.lease-lost`.
    */
   moveDue(lease: Lease, now: number, limit: number): Promise<number>
-  /** When the next one of the lease's queue is due; undefined if none waits. */
-  nextDelayed(lease: Lease): Promise<number | undefined>
   /** In the caller's transaction: takes back what still waits. Answers the ids it took back: of others it was too late (P22). */
   cancel(tx: Tx, which: DelayedKey, because: string): MaybePromise<readonly MessageId[]>
 }

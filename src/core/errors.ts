@@ -54,6 +54,7 @@ export const errorCodes = [
   'store.unsafe-settings',
   'store.driver-missing',
   'store.lease-lost',
+  'store.landing-gap',
   'store.commit-unknown',
   'store.transaction-left-open',
   'store.transaction-closed',

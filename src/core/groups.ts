@@ -13,8 +13,6 @@ export interface GroupStore {
   pause(group: string, note: AuditNote): Promise<boolean>
   /** Lets a group go on. Answers false if it was not paused. Audited. Throws `group.unknown`. */
   resume(group: string, note: AuditNote): Promise<boolean>
-  /** Who paused the group and why; null while it runs. Cheap: asked before every window. */
-  paused(group: string): Promise<Pause | null>
   /**
    * Forgets a group: its declaration, cursors, leases and pause; its receipts stay for their retention, so that a group of the same
    * name repeats nothing. With `abandon` its running, retrying, held and dead messages are discarded, and those that its cursors have

@@ -10,6 +10,15 @@ export interface QueueName {
   readonly queue: number
 }
 
+/** What a queue's reader has to look at besides the log. */
+export interface Outlook extends QueueName {
+  readonly reader: string
+  /** When the next message is due that left the log's path, or for `dueReader` that did not enter it yet. */
+  readonly dueAt: number | undefined
+  /** Whether an operator holds the group. */
+  readonly isPaused: boolean
+}
+
 /** A right to read one queue for one reader, until it lapses. Immutable; a take-over makes a new one. */
 export interface Lease extends QueueName {
   readonly reader: string

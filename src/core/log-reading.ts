@@ -1,5 +1,5 @@
 import type { OwnerId } from './ids.ts'
-import type { Lease, QueueName, Store } from './store.ts'
+import type { Lease, Outlook, QueueName, Store } from './store.ts'
 
 /**
  * Reading a log by queues: shares the queues of a reader among all live instances, keeps the leases, wakes up on new messages
@@ -43,6 +43,8 @@ export interface HeldQueue {
   readonly lost: AbortSignal
   /** A mark to take before reading, so that a change between the read and `idle` is not missed. */
   mark(): number
+  /** As of now. Queues that wake up together ask the database once. */
+  outlook(): Promise<Outlook>
   /**
    * Lets timers, I/O and signals have their turn. Call it once per window: on a synchronous database a backlog is drained without
    * any real wait, and heartbeats would never run.

@@ -54,6 +54,15 @@ export interface SourcePosition {
   readonly position: number
 }
 
+/** A position of a source that is settled, with all before it. */
+export interface SettledPosition extends SourcePosition {
+  readonly topic: string
+  /** Of the cursor that it was read by (P12); absent where the source has none, and then the position only grows. */
+  readonly epoch?: string
+  /** With an epoch: what must be recorded of the same epoch already, or more. Absent where reading begins: then it is set, whatever was. */
+  readonly after?: number
+}
+
 /** A message in a log, at its position. */
 export interface LoggedMessage extends Envelope {
   readonly queue: number

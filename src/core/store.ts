@@ -1,20 +1,27 @@
 import type { AuditNote, DeadLetter, DeadLetterFilter, DeadLetterKey } from './dead-letter.ts'
 import type { DelayedStore } from './delayed.ts'
 import type { DependencyStore } from './dependencies.ts'
+import type { EpochStore, RecordedPosition } from './epochs.ts'
 import type { FactStore } from './facts.ts'
 import type { GroupStore, StartPosition } from './groups.ts'
 import type { HalfStore } from './half.ts'
 import type { ErrorCode } from './errors.ts'
 import type { MessageId, OwnerId } from './ids.ts'
-import type { Lease, QueueName, TopicDeclaration } from './lease.ts'
-import type { Envelope, LoggedMessage, PublishedEnvelope, SourcePosition } from './message.ts'
+import type { Lease, Outlook, QueueName, TopicDeclaration } from './lease.ts'
+import type {
+  Envelope,
+  LoggedMessage,
+  PublishedEnvelope,
+  SettledPosition,
+  SourcePosition,
+} from './message.ts'
 import type { MaybePromise } from './maybe-promise.ts'
 import type { RedriveStore } from './redrive.ts'
 import type { DispositionState, State } from './state.ts'
 
 export type { AuditNote, DeadLetter, DeadLetterFilter, DeadLetterKey } from './dead-letter.ts'
 export type { StartPosition } from './groups.ts'
-export type { Lease, QueueName, TopicDeclaration } from './lease.ts'
+export type { Lease, Outlook, QueueName, TopicDeclaration } from './lease.ts'
 
 /**
  * What a database must do for Waybill: keep the log, its readers' cursors and leases, and what became of each message.
@@ -71,6 +78,9 @@ export interface Store<Tx> {
   /** Ends the owner's membership: the others' fair share grows at once. */
   leave(owner: OwnerId): Promise<void>
 
+  /** What there is to look at besides the log, for every queue that the owner holds. A read. */
+  outlook(owner: OwnerId): Promise<readonly Outlook[]>
+
   // ── reading the log ───────────────────────────────────────────────────────────────────────────────────────────────────
   /**
    * Up to `limit` messages of the lease's queue after `after`, in commit order. Never skips a committed message, never shows an
@@ -113,8 +123,6 @@ export interface Store<Tx> {
   parkCollisions(lease: Lease, messages: readonly LoggedMessage[]): Promise<readonly MessageId[]>
   /** Messages of the lease's queue that left the log's path and are due, oldest due first, with their stored copies. */
   due(lease: Lease, now: number, limit: number): Promise<readonly DueMessage[]>
-  /** When the next one becomes due; undefined if none waits. */
-  nextDue(lease: Lease): Promise<number | undefined>
   /**
    * Before running a suspect alone (P17): marks it `running`. Answers how often it was found already so marked, which means that
    * the process died while running only this message. With `alone` false other handlers run beside it, and a crash will not count.
@@ -132,10 +140,11 @@ export interface Store<Tx> {
   /**
    * Appends what came from elsewhere, in the order given, in one transaction with the source position (P1, P13). A message whose
    * id is already in the log is suppressed; one with the same id and another body is dead-lettered (P4).
+   * Throws `store.landing-gap`, and changes nothing, where what a position builds on is not recorded here (any more).
    */
   land(batch: LandingBatch): Promise<readonly LandedAs[]>
   /** The source position up to which a queue of a source has landed here; undefined if nothing of it ever did. */
-  landedUpTo(source: string, topic: string, queue: number): Promise<number | undefined>
+  landedUpTo(source: string, topic: string, queue: number): Promise<RecordedPosition | undefined>
 
   // ── dead letters, search ──────────────────────────────────────────────────────────────────────────────────────────────
   deadLetters(filter: DeadLetterFilter): Promise<readonly DeadLetter[]>
@@ -158,9 +167,10 @@ export interface Store<Tx> {
   readonly redrives: RedriveStore
   readonly dependencies: DependencyStore
   readonly facts: FactStore
+  readonly epochs: EpochStore
 
   // ── upkeep ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-  /** This store's identity: changes when the database is another one (P12). */
+  /** This database's id: the same for as long as it lives, and in whatever is restored from a copy of it (P26). */
   epoch(): Promise<string>
   /**
    * Drops messages, receipts and records that are older than `before` and that every reader has passed; receipts a day later.
@@ -258,7 +268,7 @@ export interface LandingBatch {
   readonly messages: readonly (Envelope & { readonly from: SourcePosition })[]
   readonly topics: readonly TopicDeclaration[]
   /** The highest source position per queue that is settled by this batch. */
-  readonly upTo: readonly (SourcePosition & { readonly topic: string })[]
+  readonly upTo: readonly SettledPosition[]
 }
 
 export type LandedAs = 'landed' | 'duplicate' | 'collision'

@@ -1,4 +1,5 @@
-import type { Envelope, SourcePosition } from './message.ts'
+import type { RecordedPosition } from './epochs.ts'
+import type { Envelope, SettledPosition, SourcePosition } from './message.ts'
 import type { MessageId } from './ids.ts'
 import type { Ports } from './ports.ts'
 import type { StartPosition, Store, TopicDeclaration } from './store.ts'
@@ -15,6 +16,8 @@ export interface Transport {
 }
 
 export interface OpenTransport {
+  /** Only of a carrier that keeps itself up to where it has each log. If it is put back to an older state, it is sent again what it lost. */
+  readonly positions?: CarrierPositions
   /**
    * Sends a batch in the order given and answers one outcome per message. `unknown` means that it may or may not have arrived:
    * it will be sent again with the same id. A rejected promise means `unknown` for the whole batch. Safe to call with messages
@@ -32,6 +35,13 @@ export interface OpenTransport {
    */
   receive(land: (batch: IncomingBatch) => Promise<void>, signal: AbortSignal): Promise<void>
   close(): Promise<void>
+}
+
+export interface CarrierPositions {
+  /** Up to where the carrier has a queue of a log; undefined if it has nothing of it. */
+  sentUpTo(source: string, topic: string, queue: number): Promise<RecordedPosition | undefined>
+  /** Throws `store.landing-gap` where what it builds on is not recorded. */
+  record(at: SettledPosition): Promise<void>
 }
 
 export interface TransportCapabilities {
@@ -58,6 +68,8 @@ export interface TransportContext {
 export interface OutgoingBatch {
   readonly messages: readonly (Envelope & { readonly from: SourcePosition })[]
   readonly topics: readonly TopicDeclaration[]
+  /** For a carrier that keeps positions: what is settled once all of the batch is sent or refused. */
+  readonly upTo?: SettledPosition | undefined
 }
 
 export type SendOutcome =
@@ -67,7 +79,7 @@ export type SendOutcome =
 
 export interface Subscription {
   /** Up to where a source's queue has landed in the effects' database: the position that counts (P13). Undefined if never. */
-  landedUpTo(source: string, topic: string, queue: number): Promise<number | undefined>
+  landedUpTo(source: string, topic: string, queue: number): Promise<RecordedPosition | undefined>
   readonly databaseId: string
   readonly topics: readonly (TopicDeclaration & {
     readonly from: StartPosition | undefined
@@ -78,7 +90,7 @@ export interface Subscription {
 export interface IncomingBatch {
   readonly messages: readonly (Envelope & { readonly from: SourcePosition })[]
   /** The position that is settled once the batch has landed, per source queue. */
-  readonly upTo: readonly (SourcePosition & { readonly topic: string })[]
+  readonly upTo: readonly SettledPosition[]
 }
 
 /** The ids of a batch, for a log line or an error. */

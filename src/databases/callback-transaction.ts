@@ -1,5 +1,3 @@
-import { coded } from '../stores/postgres/errors.ts'
-
 /** A transaction of a tool that gives one out only inside of a callback, begun and ended from outside of it. */
 export interface CallbackTransaction<Tx> {
   readonly tx: Tx
@@ -7,9 +5,13 @@ export interface CallbackTransaction<Tx> {
   rollBack(): Promise<void>
 }
 
-/** Begins one. `run` hands the callback to the tool, and settles as the tool does. */
+/**
+ * Begins one. `run` hands the callback to the tool, and settles as the tool does. `coded` says of an error of the tool's what the store
+ * makes of it where no COMMIT was sent.
+ */
 export async function beginInCallback<Tx>(
   run: (callback: (tx: Tx) => Promise<void>) => Promise<unknown>,
+  coded: (error: unknown) => unknown,
 ): Promise<CallbackTransaction<Tx>> {
   const begun = Promise.withResolvers<Tx>()
   const end = Promise.withResolvers<void>()

@@ -1,5 +1,4 @@
-import type { Kysely } from 'kysely'
-import type { EndingGuard, Guard } from '../stores/postgres/control.ts'
+import type { Kysely, KyselyPlugin } from 'kysely'
 import type { PgAnswer, PgValue } from '../stores/postgres/driver.ts'
 import { bindable, types } from './pg-pool.ts'
 
@@ -25,21 +24,37 @@ function withTypes(text: string): string {
   return Object.assign(new String(text), { text, types }) as unknown as string
 }
 
+export function isKysely(handle: unknown): handle is AnyKysely {
+  const { isTransaction, getExecutor, withoutPlugins } = (handle ?? {}) as Partial<AnyKysely>
+  return (
+    typeof isTransaction === 'boolean' &&
+    typeof getExecutor === 'function' &&
+    typeof withoutPlugins === 'function'
+  )
+}
+
+/** What a transaction may do, of whatever database. */
+interface Guard {
+  check(sql: string): void
+}
+
 /** What Kysely runs statements on. It is the same object for each transaction on that connection. */
-interface Connection {
+export interface KyselyConnection {
   executeQuery(statement: { readonly sql: string }, ...rest: readonly unknown[]): Promise<unknown>
   streamQuery(statement: { readonly sql: string }, ...rest: readonly unknown[]): AsyncIterable<unknown>
+}
+
+export async function connectionOf(kysely: AnyKysely): Promise<KyselyConnection> {
+  return kysely.getExecutor().provideConnection(async (provided) => provided as unknown as KyselyConnection)
 }
 
 /** Guards the connection of a transaction until `stop`: all statements go through it, whatever built them. */
 export async function guardConnection(
   transaction: AnyKysely,
   guard: Guard,
-  ending: EndingGuard,
+  ending: Guard,
 ): Promise<{ letEnd(): void; stop(): void }> {
-  const connection = await transaction
-    .getExecutor()
-    .provideConnection(async (provided) => provided as unknown as Connection)
+  const connection = await connectionOf(transaction)
   const { executeQuery, streamQuery } = connection
   let now = guard
   connection.executeQuery = async (statement, ...rest) => {
@@ -57,5 +72,16 @@ export async function guardConnection(
     stop: () => {
       Object.assign(connection, { executeQuery, streamQuery })
     },
+  }
+}
+
+/** Sees what is built on a transaction before it is run. */
+export function pluginOf(guard: { checkOpen(): void }): KyselyPlugin {
+  return {
+    transformQuery: ({ node }) => {
+      guard.checkOpen()
+      return node
+    },
+    transformResult: async ({ result }) => result,
   }
 }

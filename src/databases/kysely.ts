@@ -1,162 +1,45 @@
-import type { Kysely, KyselyPlugin, Transaction } from 'kysely'
+import type { Kysely, Transaction } from 'kysely'
 import type { Database } from '../core/database.ts'
 import { WaybillError } from '../core/errors.ts'
-import { EndingGuard, Guard } from '../stores/postgres/control.ts'
-import type {
-  PgAdopted,
-  PgAnswer,
-  PgDriver,
-  PgRow,
-  PgSession,
-  PgUserTransaction,
-  PgValue,
-} from '../stores/postgres/driver.ts'
-import { type PostgresOptions, openPostgres } from '../stores/postgres/open.ts'
-import { beginReadCommitted, begun, ended, rolledBackAtCommit } from '../stores/postgres/transactions.ts'
-import { adoptedRoot, stopped } from './adopted.ts'
-import { beginInCallback } from './callback-transaction.ts'
-import { type AnyKysely, askKysely, guardConnection } from './kysely-connection.ts'
+import { openMysql } from '../stores/mysql/open.ts'
+import { openPostgres } from '../stores/postgres/open.ts'
+import { KyselyMysqlDriver } from './kysely-mysql.ts'
+import { KyselyPostgresDriver } from './kysely-postgres.ts'
+import { type ToolOptions, requireSchema } from './tool-options.ts'
 
-export type { PostgresOptions } from '../stores/postgres/open.ts'
+export type { ToolOptions } from './tool-options.ts'
 
 /**
- * PostgreSQL 14 or later through Kysely with its PostgresDialect. `publish` takes the `trx` of `db.transaction()` or
- * `db.startTransaction()`; handlers and `waybill.transaction` give you one of that kind. Kysely does not show the pool that it was made
- * with, so that readers in other processes are not told of new messages, and find them by polling.
+ * PostgreSQL 14 or later through Kysely with its PostgresDialect, MySQL 8.4 or later and MariaDB 10.6 or later with its MysqlDialect over
+ * `mysql2`. `publish` takes the `trx` of `db.transaction()` or `db.startTransaction()`; handlers and `waybill.transaction` give you one of
+ * that kind. Kysely does not show the pool that it was made with, so that readers in other processes are not told of new messages, and find
+ * them by polling.
  *
  * @param db yours: Waybill takes connections from it and never destroys it. Leave it room for one connection per running handler and three more
- * @param options.schema where Waybill's tables are; default 'public'
+ * @param options.schema on MySQL and MariaDB it must be given: Kysely does not show which database its connections are in
  * @throws WaybillError `config.invalid` for a Kysely of another database
  */
 export function kysely<Tables>(
   db: Kysely<Tables>,
-  options: PostgresOptions = {},
+  options: ToolOptions = {},
 ): Database<Transaction<Tables>, 'async'> {
-  return {
-    mode: 'async',
-    dialect: 'postgres',
-    open: (ports, open) => openPostgres(new KyselyDriver(db), options, ports, open),
-  }
-}
-
-class KyselyDriver<Tables> implements PgDriver<Transaction<Tables>> {
-  readonly name = 'kysely'
-  readonly #db: Kysely<Tables>
-  /** Transactions that were given out. */
-  readonly #given = new WeakMap<object, Guard>()
-  #isClosed = false
-
-  constructor(db: Kysely<Tables>) {
-    if (db.getExecutor().adapter.constructor.name !== 'PostgresAdapter')
-      throw new WaybillError('config.invalid', 'this Kysely is not made with PostgresDialect')
-    this.#db = db
-  }
-
-  async query(text: string, params: readonly PgValue[]): Promise<PgAnswer> {
-    this.#assertOpen()
-    return askKysely(this.#db, text, params)
-  }
-
-  async session(): Promise<PgSession> {
-    this.#assertOpen()
-    const { tx, commit } = await beginInCallback<AnyKysely>((callback) =>
-      this.#db.connection().execute(callback),
-    )
+  const adapter = db.getExecutor().adapter.constructor.name
+  if (adapter === 'PostgresAdapter')
     return {
-      query: (text, params) => askKysely(tx, text, params),
-      release: () => void commit().catch(() => {}),
+      mode: 'async',
+      dialect: 'postgres',
+      open: (ports, open) => openPostgres(new KyselyPostgresDriver(db), options, ports, open),
     }
-  }
-
-  async begin(): Promise<PgUserTransaction<Transaction<Tables>>> {
-    this.#assertOpen()
-    const opened = await this.#db.startTransaction().setIsolationLevel('read committed').execute()
-    const guard = new Guard()
-    const connection = await guardConnection(opened, guard, new EndingGuard())
-    // The plugin sees what is built; Kysely itself refuses what runs on a transaction that has ended.
-    const tx = opened.withPlugin(pluginOf(guard))
-    this.#given.set(tx, guard)
-    const end = async (how: 'commit' | 'rollback'): Promise<void> => {
-      connection.letEnd()
-      try {
-        await opened[how]().execute()
-      } catch (error) {
-        // A COMMIT that failed has not given the connection back.
-        if (how === 'commit')
-          await opened
-            .rollback()
-            .execute()
-            .catch(() => {})
-        throw error
-      } finally {
-        connection.stop()
-      }
-    }
+  if (adapter === 'MysqlAdapter') {
+    requireSchema('kysely(db, …)', options)
     return {
-      tx,
-      guard,
-      query: (text, params) => askKysely(opened, text, params),
-      commit: () =>
-        end('commit').catch((error: unknown) => {
-          throw (error as Error).name === 'AbortedTransactionError' ? rolledBackAtCommit() : error
-        }),
-      rollBack: () => end('rollback').catch(() => {}),
+      mode: 'async',
+      dialect: 'mysql',
+      open: (ports, open) => openMysql(new KyselyMysqlDriver(db), options, ports, open),
     }
   }
-
-  adopt(handle: unknown): PgAdopted | undefined {
-    if (!isKysely(handle)) return undefined
-    if (!handle.isTransaction) return adoptedRoot
-    const guard = this.#given.get(handle)
-    return {
-      runner: {
-        query: async (text, params) => {
-          guard?.checkOpen()
-          return askKysely(handle, text, params)
-        },
-      },
-      isInTransaction: () => {
-        guard?.checkOpen()
-        return true
-      },
-    }
-  }
-
-  /** Kysely gives no connection that would tell of notifications. */
-  listen(): () => void {
-    return () => {}
-  }
-
-  async alone(text: string): Promise<readonly PgRow[]> {
-    const transaction = await begun(await this.session(), beginReadCommitted)
-    return ended(transaction, async () => (await transaction.query(text, [])).rows)
-  }
-
-  async close(): Promise<void> {
-    this.#isClosed = true
-  }
-
-  /** The `db` is the user's, and goes on without Waybill. */
-  #assertOpen(): void {
-    if (this.#isClosed) throw stopped()
-  }
-}
-
-function isKysely(handle: unknown): handle is AnyKysely {
-  const { isTransaction, getExecutor, withoutPlugins } = (handle ?? {}) as Partial<AnyKysely>
-  return (
-    typeof isTransaction === 'boolean' &&
-    typeof getExecutor === 'function' &&
-    typeof withoutPlugins === 'function'
+  throw new WaybillError(
+    'config.invalid',
+    'this Kysely is made neither with PostgresDialect nor with MysqlDialect',
   )
-}
-
-function pluginOf(guard: Guard): KyselyPlugin {
-  return {
-    transformQuery: ({ node }) => {
-      guard.checkOpen()
-      return node
-    },
-    transformResult: async ({ result }) => result,
-  }
 }

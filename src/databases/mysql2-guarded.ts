@@ -33,7 +33,7 @@ function wrap<T extends object>(target: T, guard: Guard, fail: (error: unknown) 
       if (ends.has(name)) return checked(name, () => guard.checkControl())
       if (kept.has(name)) return () => {}
       // Below the promises, and back to them.
-      if (name === 'connection')
+      if (name === 'connection' && value)
         return wrap(value as object, guard, (error) => {
           throw error
         })

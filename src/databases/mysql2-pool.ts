@@ -10,30 +10,64 @@ import {
   type MyValue,
   errorNumber,
 } from '../stores/mysql/driver.ts'
+import { isReadOnly } from '../stores/mysql/errors.ts'
 import { beginReadCommitted, begun } from '../stores/mysql/transactions.ts'
 import { ask } from './mysql2-answers.ts'
 import { guarded } from './mysql2-guarded.ts'
 import { type Core, statusOf } from './mysql2-status.ts'
+import { assertRoom } from './pool-room.ts'
 
-/** A pool of `mysql2/promise` as the store's driver. */
+/** What is needed of a pool. */
+export interface MyPool {
+  getConnection(): Promise<PooledConnection>
+  /** Where its connections lead to. */
+  readonly place: Core['config']
+  readonly connectionsMax?: number
+}
+
+/** A connection of a pool, on the way to the one below. */
+export interface PooledConnection {
+  readonly connection: object
+  release(): void
+  destroy(): void
+}
+
+interface PoolConfig {
+  readonly connectionConfig: Core['config']
+  readonly connectionLimit: number
+}
+
+export function asMyPool(pool: Pool): MyPool {
+  const { config } = (pool as unknown as { readonly pool: { readonly config: PoolConfig } }).pool
+  const { connectionConfig: place, connectionLimit: connectionsMax } = config
+  return { getConnection: () => pool.getConnection(), place, connectionsMax }
+}
+
+/** A pool of `mysql2`, the user's own or the one inside another tool, as the store's driver. */
 export class Mysql2Driver implements MyDriver<PoolConnection> {
   readonly name = 'mysql2'
-  readonly #pool: Pool
+  readonly #pool: MyPool
   #isClosed = false
   /** The connection behind each handle that was given out. */
   readonly #given = new WeakMap<object, { readonly core: Core; readonly guard: Guard }>()
 
-  constructor(pool: Pool) {
+  constructor(pool: MyPool) {
     this.#pool = pool
   }
 
   get database(): string | undefined {
-    return this.#place.database || undefined
+    return this.#pool.place.database || undefined
+  }
+
+  /** One runs a handler, and one renews the leases meanwhile. */
+  checkRoom(): void {
+    assertRoom(this.#pool.connectionsMax, 2)
   }
 
   async query(text: string, params: readonly MyValue[]): Promise<MyAnswer> {
-    const { core } = await this.#take()
-    const session = sessionOf(core)
+    const taken = await this.#take()
+    const { core } = taken
+    const session = sessionOf(taken)
     try {
       const answer = await ask(core, text, params)
       // The user's connections may be without autocommit: one statement is a transaction all the same.
@@ -42,24 +76,29 @@ export class Mysql2Driver implements MyDriver<PoolConnection> {
       return answer
     } catch (error) {
       const isWhole = errorNumber(error) !== undefined && statusOf(core).isIn === false
-      session.release(isWhole ? undefined : error)
+      session.release(isWhole && !isReadOnly(error) ? undefined : error)
       throw error
     }
   }
 
   async session(): Promise<MySession> {
-    const { core } = await this.#take()
-    return sessionOf(core)
+    return sessionOf(await this.#take())
   }
 
   async begin(): Promise<MyUserTransaction<PoolConnection>> {
-    const { connection, core } = await this.#take()
-    const transaction = await begun(sessionOf(core), beginReadCommitted)
+    const taken = await this.#take()
+    const { connection, core } = taken
+    const transaction = await begun(sessionOf(taken), beginReadCommitted)
     const status = statusOf(core)
     const guard = new Guard(() => status.isIn)
+    return { ...transaction, tx: this.guarded(connection as PoolConnection, guard), guard }
+  }
+
+  /** The connection itself, but for what would end the transaction behind Waybill's back, or go on after it. */
+  guarded(connection: PoolConnection, guard: Guard): PoolConnection {
     const tx = guarded(connection, guard)
-    this.#given.set(tx, { core, guard })
-    return { ...transaction, tx, guard }
+    this.#given.set(tx, { core: connection.connection as unknown as Core, guard })
+    return tx
   }
 
   adopt(handle: unknown): MyAdopted | undefined {
@@ -87,18 +126,18 @@ export class Mysql2Driver implements MyDriver<PoolConnection> {
   }
 
   /** The pool is the user's, and goes on without Waybill. */
-  async #take(): Promise<{ connection: PoolConnection; core: Core }> {
+  async #take(): Promise<Taken> {
     if (this.#isClosed) throw new WaybillError('waybill.stopped', 'this Waybill was stopped; make a new one')
     const connection = await this.#pool.getConnection()
-    const core = connection.connection as unknown as Core
+    const core = connection.connection as Core
     // Somebody gave it back in the middle of a transaction, which the next BEGIN would commit.
-    if (statusOf(core).isIn) await endLeftOpen(core)
+    if (statusOf(core).isIn) await endLeftOpen(core, connection)
     return { connection, core }
   }
 
   /** The log must be in the database of the business change, or they would not commit together. */
   #isOfThisDatabase({ config }: Core): boolean {
-    const { host, port, socketPath, database } = this.#place
+    const { host, port, socketPath, database } = this.#pool.place
     return (
       config.host === host &&
       config.port === port &&
@@ -106,31 +145,31 @@ export class Mysql2Driver implements MyDriver<PoolConnection> {
       config.database === database
     )
   }
-
-  get #place(): Core['config'] {
-    return (this.#pool as unknown as { pool: { config: { connectionConfig: Core['config'] } } }).pool.config
-      .connectionConfig
-  }
 }
 
-function sessionOf(core: Core): MySession {
+interface Taken {
+  readonly connection: PooledConnection
+  readonly core: Core
+}
+
+function sessionOf({ connection, core }: Taken): MySession {
   return {
     query: (text, params) => ask(core, text, params),
-    release: (error) => (error === undefined ? core.release!() : core.destroy()),
+    release: (error) => (error === undefined ? connection.release() : connection.destroy()),
   }
 }
 
-async function endLeftOpen(core: Core): Promise<void> {
+async function endLeftOpen(core: Core, connection: PooledConnection): Promise<void> {
   try {
     await ask(core, 'rollback', [])
   } catch (error) {
-    core.destroy()
+    connection.destroy()
     throw error
   }
 }
 
 /** What is below a handle: of promises, or the one with callbacks. A pool has none: each of its queries may go over another. */
-function coreOf(handle: unknown): Core | undefined {
+export function coreOf(handle: unknown): Core | undefined {
   const { connection, handlePacket } = (handle ?? {}) as Record<string, unknown>
   if (typeof handlePacket === 'function') return handle as Core
   return typeof (connection as Core | undefined)?.handlePacket === 'function'

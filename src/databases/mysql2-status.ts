@@ -75,8 +75,10 @@ const followed = new WeakSet<object>()
 
 /** Follows each connection of a pool from the moment that somebody takes it. */
 export function followPool(pool: Pool): void {
-  if (followed.has(pool)) return
-  followed.add(pool)
+  // Several of promises may stand before one.
+  const { pool: inner } = pool as unknown as { pool: object }
+  if (followed.has(inner)) return
+  followed.add(inner)
   pool.on('acquire', (connection) => void statusOf(connection as unknown as Core))
 }
 

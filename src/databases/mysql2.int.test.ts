@@ -185,7 +185,12 @@ describe.skipIf('skipped' in found)('mysql2 and what the server ends by itself',
     const { id } = message()
     await database.store.dependencies.withdraw('nobody')
     await database.store.halves.doubt(id, 'nothing')
-    const [open] = await plain.query('select count(*) as n from information_schema.innodb_trx')
+    const connection = await pool.getConnection()
+    const [open] = await plain.query(
+      'select count(*) as n from information_schema.innodb_trx where trx_mysql_thread_id = ?',
+      [connection.threadId],
+    )
+    connection.release()
     expect(open).toEqual([{ n: 0 }])
   })
 

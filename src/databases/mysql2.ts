@@ -1,7 +1,7 @@
 import type { Pool, PoolConnection } from 'mysql2/promise'
 import type { Database } from '../core/database.ts'
 import { type MysqlOptions, openMysql } from '../stores/mysql/open.ts'
-import { Mysql2Driver } from './mysql2-pool.ts'
+import { Mysql2Driver, asMyPool } from './mysql2-pool.ts'
 import { followPool } from './mysql2-status.ts'
 
 export type { MysqlOptions } from '../stores/mysql/open.ts'
@@ -19,6 +19,6 @@ export function mysql2(pool: Pool, options: MysqlOptions = {}): Database<PoolCon
   return {
     mode: 'async',
     dialect: 'mysql',
-    open: (ports, open) => openMysql(new Mysql2Driver(pool), options, ports, open),
+    open: (ports, open) => openMysql(new Mysql2Driver(asMyPool(pool)), options, ports, open),
   }
 }

@@ -13,15 +13,20 @@ import type {
 } from '../stores/postgres/driver.ts'
 import {
   aloneScript,
+  backendPid,
   beginReadCommitted,
   begun,
   rolledBackAtCommit,
   saysRolledBack,
 } from '../stores/postgres/transactions.ts'
 import { stopped } from './adopted.ts'
+import { assertRoom } from './pool-room.ts'
 import { parserOf } from './postgres-values.ts'
 
 export const types = { getTypeParser: parserOf } as unknown as NonNullable<QueryConfig['types']>
+
+/** One listens, one runs a handler, and one renews the leases meanwhile. */
+const connectionsNeeded = 3
 
 /** What is needed of a pool. */
 export interface PgPool {
@@ -44,6 +49,8 @@ export class PgPoolDriver implements PgDriver<PoolClient> {
   /** Not connected: it knows where the pool's clients connect to. */
   #place: Client | undefined
   #isClosed = false
+  /** False behind a pooler, which gives each transaction another connection of the server. Known once one was asked. */
+  #isDirect: boolean | undefined
   /** The client behind each handle that was given out. */
   readonly #given = new WeakMap<object, { readonly client: PoolClient; readonly guard: Guard }>()
 
@@ -54,7 +61,16 @@ export class PgPoolDriver implements PgDriver<PoolClient> {
 
   async query(text: string, params: readonly PgValue[]): Promise<PgAnswer> {
     this.#assertOpen()
-    return ask(this.#pool, text, params)
+    if (this.#isDirect !== undefined) return ask(this.#pool, text, params, this.#isDirect)
+    const { session } = await this.#connect()
+    try {
+      const answer = await session.query(text, params)
+      session.release()
+      return answer
+    } catch (error) {
+      session.release(error)
+      throw error
+    }
   }
 
   async session(): Promise<PgSession> {
@@ -85,7 +101,12 @@ export class PgPoolDriver implements PgDriver<PoolClient> {
       client.removeListener('error', ignore)
       client.release(error instanceof Error ? error : error !== undefined)
     }
-    return { client, session: { query: (text, params) => ask(client, text, params), release } }
+    return { client, session: { query: (text, params) => this.#ask(client, text, params), release } }
+  }
+
+  async #ask(client: PoolClient, text: string, params: readonly PgValue[]): Promise<PgAnswer> {
+    this.#isDirect ??= await isDirect(client)
+    return ask(client, text, params, this.#isDirect)
   }
 
   adopt(handle: unknown): PgAdopted | undefined {
@@ -96,7 +117,7 @@ export class PgPoolDriver implements PgDriver<PoolClient> {
       runner: {
         query: async (text, params) => {
           given?.guard.checkOpen()
-          return ask(client, text, params)
+          return this.#ask(client, text, params)
         },
       },
       isInTransaction: () => {
@@ -108,7 +129,11 @@ export class PgPoolDriver implements PgDriver<PoolClient> {
     }
   }
 
-  listen(channel: string, notified: () => void): () => void {
+  listen(channel: string, notified: (payload?: string) => void): () => void {
+    const { max } = this.#pool.options as { readonly max?: unknown }
+    assertRoom(max, this.#isDirect === false ? connectionsNeeded - 1 : connectionsNeeded)
+    // A pooler may take it for a statement like any other, and then it is heard of by nobody.
+    if (this.#isDirect === false) return () => {}
     return listenOn(this.#pool, channel, notified, this.#ports)
   }
 
@@ -136,9 +161,21 @@ export class PgPoolDriver implements PgDriver<PoolClient> {
   }
 }
 
-async function ask(on: PgPool | PoolClient, text: string, params: readonly PgValue[]): Promise<PgAnswer> {
+/** Whether the connection is one of the server's: a pooler gives out process ids of its own. */
+async function isDirect(client: PoolClient): Promise<boolean> {
+  const { rows } = await client.query<{ pid: number }>({ text: backendPid, types } as never)
+  return rows[0]!.pid === (client as PoolClient & { readonly processID?: number }).processID
+}
+
+/** Named, it is prepared once on each connection; without a name, each time, since nobody knows on which connection it is. */
+async function ask(
+  on: PgPool | PoolClient,
+  text: string,
+  params: readonly PgValue[],
+  isPrepared: boolean,
+): Promise<PgAnswer> {
   const { rows, rowCount, command } = await on.query<PgRow>({
-    name: nameOf(text),
+    ...(isPrepared ? { name: nameOf(text) } : {}),
     text,
     values: params.map(bindable),
     types,
@@ -148,7 +185,6 @@ async function ask(on: PgPool | PoolClient, text: string, params: readonly PgVal
 
 const names = new Map<string, string>()
 
-/** The same in every process: behind a pooler they share connections, and what is prepared on them. */
 function nameOf(text: string): string {
   let name = names.get(text)
   if (name === undefined) names.set(text, (name = `waybill_${hash('sha1', text)}`))
@@ -247,7 +283,7 @@ const reconnectMs = 1_000
 function listenOn(
   pool: PgPool,
   channel: string,
-  notified: () => void,
+  notified: (payload?: string) => void,
   ports: Pick<Ports, 'clock'>,
 ): () => void {
   let isStopped = false
@@ -262,7 +298,7 @@ function listenOn(
       const client = await pool.connect()
       if (isStopped) return client.release()
       current = client
-      client.on('notification', notified)
+      client.on('notification', ({ payload }) => notified(payload))
       client.once('error', (error) => {
         client.release(error)
         again()

@@ -39,16 +39,17 @@ const control = [
 ]
 
 const found = await requireService('postgres')
-const url = 'url' in found ? found.url : ''
+// Of its own: migrations in one database wait for one another, by a clock that stands still here.
+const place = 'url' in found ? await freshDatabase('postgres', found.url) : undefined
+const url = place?.url ?? ''
 const pool = new Pool({ connectionString: url, max: 20 })
 const schema = newSchema()
-const schemas = [schema]
 const others: (() => Promise<void>)[] = []
 
 afterAll(async () => {
-  if ('url' in found) for (const name of schemas) await pool.query(`drop schema if exists "${name}" cascade`)
   for (const remove of others) await remove()
   await pool.end()
+  await place?.drop()
 })
 
 describe.skipIf('skipped' in found)('the database over pg', () => {
@@ -134,7 +135,6 @@ async function own(): Promise<OwnHandle<PoolClient>> {
 /** Each in a process of its own, at nearly the same moment. */
 async function openInProcesses(count: number): Promise<readonly { before: number; now: number }[]> {
   const name = newSchema()
-  schemas.push(name)
   const script = `
     import { Pool } from 'pg'
     import { pg } from ${JSON.stringify(new URL('./pg.ts', import.meta.url).href)}

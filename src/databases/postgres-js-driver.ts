@@ -11,15 +11,19 @@ import type {
   PgUserTransaction,
   PgValue,
 } from '../stores/postgres/driver.ts'
-import { isConnectionLost } from '../stores/postgres/errors.ts'
+import { coded, isConnectionLost } from '../stores/postgres/errors.ts'
 import { migrations } from '../stores/postgres/migrations/index.ts'
 import { aloneScript, readCommitted, rollback } from '../stores/postgres/transactions.ts'
 import { adoptedRoot, stopped } from './adopted.ts'
 import { beginInCallback } from './callback-transaction.ts'
+import { assertRoom } from './pool-room.ts'
 import { parserOf } from './postgres-values.ts'
 
 /** Whatever of `postgres` runs SQL: the root, one in a transaction, one on a reserved connection. */
 type Unsafe = Pick<Sql, 'unsafe'>
+
+/** One runs a handler, and one renews the leases meanwhile. The library listens on one more, beside its pool. */
+const connectionsNeeded = 2
 
 /** What is behind the handles that were given out, in all drivers: they are not known by their looks. */
 interface Given {
@@ -36,6 +40,8 @@ export class PostgresJsDriver<Tx = TransactionSql> implements PgDriver<Tx> {
   readonly #ports: Ports
   readonly #columns: ColumnNames
   readonly #place: string
+  /** Not behind a pooler, for which users turn it off. */
+  readonly #prepares: boolean
   #isClosed = false
 
   constructor(sql: Sql, ports: Ports) {
@@ -45,6 +51,7 @@ export class PostgresJsDriver<Tx = TransactionSql> implements PgDriver<Tx> {
         'this `sql` transforms rows, those that Waybill reads as well; make one of its own for Waybill, without transform.row',
       )
     this.#sql = sql
+    this.#prepares = sql.options.prepare
     this.#ports = ports
     this.#columns = new ColumnNames(sql.options.transform.column.from)
     const { host, port, database } = sql.options
@@ -70,8 +77,9 @@ export class PostgresJsDriver<Tx = TransactionSql> implements PgDriver<Tx> {
 
   async begin(): Promise<PgUserTransaction<Tx>> {
     this.#assertOpen()
-    const { tx: sql, ...ends } = await beginInCallback<TransactionSql>((callback) =>
-      this.#sql.begin(readCommitted, callback),
+    const { tx: sql, ...ends } = await beginInCallback<TransactionSql>(
+      (callback) => this.#sql.begin(readCommitted, callback),
+      coded,
     )
     const guard = new Guard()
     return {
@@ -104,13 +112,16 @@ export class PostgresJsDriver<Tx = TransactionSql> implements PgDriver<Tx> {
     }
   }
 
-  listen(channel: string, notified: () => void): () => void {
+  listen(channel: string, notified: (payload?: string) => void): () => void {
+    assertRoom(this.#sql.options.max, connectionsNeeded)
+    // A pooler may take it for a statement like any other, and then it is heard of by nobody.
+    if (!this.#prepares) return () => {}
     let isStopped = false
     let stop = (): void => {}
     const listen = (): void => {
       if (isStopped) return
       this.#sql
-        .listen(channel, notified, notified)
+        .listen(channel, notified, () => notified())
         .then(({ unlisten }) => {
           stop = () => void unlisten().catch(() => {})
           if (isStopped) stop()
@@ -154,7 +165,9 @@ export class PostgresJsDriver<Tx = TransactionSql> implements PgDriver<Tx> {
   }
 
   async ask(sql: Unsafe, text: string, params: readonly PgValue[]): Promise<PgAnswer> {
-    const result = (await sql.unsafe(text, params as never, { prepare: true }).raw()) as unknown as RawResult
+    const result = (await sql
+      .unsafe(text, params as never, { prepare: this.#prepares })
+      .raw()) as unknown as RawResult
     return { rows: this.#rows(result, text), affected: result.count ?? 0, command: result.command }
   }
 

@@ -30,7 +30,7 @@ export abstract class ToolDriver<Tx> implements PgDriver<Tx> {
     return this.base.session()
   }
 
-  listen(channel: string, notified: () => void): () => void {
+  listen(channel: string, notified: (payload?: string) => void): () => void {
     return this.base.listen(channel, notified)
   }
 

@@ -117,7 +117,8 @@ async function bring(...batches: readonly IncomingBatch[]): Promise<readonly Inc
 
 const rows = (sql: string): Record<string, unknown>[] => rowsOf(folder.file('coupon.db'), sql)
 const inLog = (): unknown[] => rows('select id from waybill_messages order by pos').map(({ id }) => id)
-const landedUpTo = (): Promise<number | undefined> => database.store.landedUpTo(broker, paid.name, 0)
+const landedUpTo = async (): Promise<number | undefined> =>
+  (await database.store.landedUpTo(broker, paid.name, 0))?.position
 
 describe('landing', () => {
   test('appends in the order given, with the position and the messages’ place in the source, and wakes the readers once', async () => {

@@ -3,6 +3,7 @@ import type { OwnerId } from '../core/ids.ts'
 import type { LogReading, QueueReader, QueueReaders } from '../core/log-reading.ts'
 import type { Ports } from '../core/ports.ts'
 import type { Lease, ReaderMembership, Store } from '../core/store.ts'
+import { Outlooks } from './outlooks.ts'
 import { ServedQueue } from './served-queue.ts'
 import { WakeUps, pollMs } from './wake-ups.ts'
 
@@ -10,6 +11,8 @@ import { WakeUps, pollMs } from './wake-ups.ts'
 const heartbeatsPerLease = 3
 /** After a change, how long to wait before asking whether a queue has become free. Changes come in bursts. */
 const openingCheckMs = 25
+/** Under a steady flow of changes it is asked no more often than this. */
+const openingChecksApartMs = 250
 /** Older than every version that a reader can have. */
 const leavingVersion = -1
 /** How long aborted work may take to notice. */
@@ -34,9 +37,11 @@ class SharedQueues implements QueueReaders {
   /** Held queues that could not be served yet: the next heartbeat is too long to wait for. */
   readonly #unserved = new Set<string>()
   readonly #wakeUps: WakeUps
+  readonly #outlooks: Outlooks
   #cancelHeartbeat: (() => void) | undefined
   #cancelOpeningCheck: (() => void) | undefined
   #isCheckSoon = false
+  #checkedAt = -Infinity
   #heartbeat: Promise<void> = Promise.resolve()
   #unwatch: (() => void) | undefined
   #stopping = false
@@ -47,6 +52,7 @@ class SharedQueues implements QueueReaders {
     this.#owner = owner
     this.#leaseMs = leaseMs
     this.#wakeUps = new WakeUps(ports.clock)
+    this.#outlooks = new Outlooks(store, owner, ports.clock)
   }
 
   add(reader: QueueReader): void {
@@ -65,7 +71,8 @@ class SharedQueues implements QueueReaders {
     // Not before the start, nor where there is nothing to read: publishing alone looks for no queues.
     if (!this.#unwatch || this.#isCheckSoon) return
     this.#isCheckSoon = true
-    this.#checkIn(openingCheckMs)
+    const sinceMs = this.#ports.clock.monotonic() - this.#checkedAt
+    this.#checkIn(Math.max(openingCheckMs, openingChecksApartMs - sinceMs))
   }
 
   /** Looks for free queues soon after a change, and every now and then, where changes are not heard of. */
@@ -127,6 +134,7 @@ class SharedQueues implements QueueReaders {
   }
 
   async #beatIfOpening(): Promise<void> {
+    this.#checkedAt = this.#ports.clock.monotonic()
     try {
       if (!this.#stopping && (await this.#store.hasOpening(this.#owner, await this.#memberships())))
         await this.#beat()
@@ -179,7 +187,7 @@ class SharedQueues implements QueueReaders {
 
   #serve(key: string, reader: QueueReader, lease: Lease): void {
     this.#ports.reached('lease.taken-not-read')
-    const queue = new ServedQueue(lease, reader, this.#wakeUps, this.#ports)
+    const queue = new ServedQueue(lease, reader, this.#wakeUps, this.#outlooks, this.#ports)
     this.#served.set(key, queue)
     queue.run(async (end) => {
       try {

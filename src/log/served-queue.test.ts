@@ -4,6 +4,7 @@ import type { HeldQueue, QueueReader } from '../core/log-reading.ts'
 import type { Lease } from '../core/store.ts'
 import { type TestPorts, testPorts } from '../testing/ports.ts'
 import { aborted } from '../testing/scripted-carrier.ts'
+import type { Outlooks } from './outlooks.ts'
 import { ServedQueue, type ServingEnd } from './served-queue.ts'
 import { WakeUps } from './wake-ups.ts'
 
@@ -31,12 +32,15 @@ function run(serve: (held: HeldQueue) => Promise<void>): ServedQueue {
     start: 0,
   } as Lease
   const reader: QueueReader = { reader: 'coupon', version: 1, runningMax: 100, queues: async () => [], serve }
-  const queue = new ServedQueue(lease, reader, new WakeUps(ports.clock), ports)
+  const queue = new ServedQueue(lease, reader, new WakeUps(ports.clock), outlooks, ports)
   queue.run(async (how) => {
     end = how
   })
   return queue
 }
+
+/** Nobody here asks for one. */
+const outlooks = {} as Outlooks
 
 const settle = (): Promise<void> => ports.clock.advance(0)
 

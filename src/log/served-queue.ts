@@ -1,7 +1,8 @@
 import { isWaybillError, reasonOf } from '../core/errors.ts'
 import type { HeldQueue, QueueReader } from '../core/log-reading.ts'
 import type { Ports } from '../core/ports.ts'
-import type { Lease } from '../core/store.ts'
+import type { Lease, Outlook } from '../core/store.ts'
+import type { Outlooks } from './outlooks.ts'
 import type { WakeUps } from './wake-ups.ts'
 
 const pauseFirstMs = 50
@@ -18,17 +19,19 @@ export class ServedQueue implements HeldQueue {
   position: number
   readonly #reader: QueueReader
   readonly #wakeUps: WakeUps
+  readonly #outlooks: Outlooks
   readonly #ports: Ports
   readonly #draining = new AbortController()
   readonly #lost = new AbortController()
   /** Resolves once serving has ended and what follows from it is done. */
   ended: Promise<void> = Promise.resolve()
 
-  constructor(lease: Lease, reader: QueueReader, wakeUps: WakeUps, ports: Ports) {
+  constructor(lease: Lease, reader: QueueReader, wakeUps: WakeUps, outlooks: Outlooks, ports: Ports) {
     this.lease = lease
     this.position = lease.position
     this.#reader = reader
     this.#wakeUps = wakeUps
+    this.#outlooks = outlooks
     this.#ports = ports
   }
 
@@ -50,6 +53,10 @@ export class ServedQueue implements HeldQueue {
 
   idle(mark: number, until?: number): Promise<void> {
     return this.#wakeUps.idle(mark, this.draining, until)
+  }
+
+  outlook(): Promise<Outlook> {
+    return this.#outlooks.of(this.lease)
   }
 
   breathe(): Promise<void> {

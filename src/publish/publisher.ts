@@ -47,13 +47,18 @@ export class Publisher<Tx> {
   }
 
   #count(envelopes: readonly PublishedEnvelope[], appended: readonly Appended[]): void {
-    appended.forEach((one, i) =>
-      this.#options.ports.telemetry.count(
-        one.duplicate ? 'deduplicated' : 'published',
-        { topic: envelopes[i]!.topic },
-        1,
-      ),
-    )
+    const counts = new Map<string, { published: number; deduplicated: number }>()
+    for (const [i, { duplicate }] of appended.entries()) {
+      const { topic } = envelopes[i]!
+      let count = counts.get(topic)
+      if (!count) counts.set(topic, (count = { published: 0, deduplicated: 0 }))
+      count[duplicate ? 'deduplicated' : 'published']++
+    }
+    const { telemetry } = this.#options.ports
+    for (const [topic, { published, deduplicated }] of counts) {
+      telemetry.count('published', { topic }, published)
+      telemetry.count('deduplicated', { topic }, deduplicated)
+    }
   }
 }
 

@@ -34,8 +34,11 @@ export class DueMover implements QueueReader {
     const { delayed } = this.#store
     for (; !held.draining.aborted; await held.breathe()) {
       const mark = held.mark()
-      const moved = await delayed.moveDue(held.lease, this.#ports.clock.now(), movedMax)
-      if (moved === 0) await held.idle(mark, await delayed.nextDelayed(held.lease))
+      const { dueAt } = await held.outlook()
+      const now = this.#ports.clock.now()
+      const isDue = dueAt !== undefined && dueAt <= now
+      const moved = isDue ? await delayed.moveDue(held.lease, now, movedMax) : 0
+      if (moved === 0) await held.idle(mark, dueAt)
     }
   }
 }

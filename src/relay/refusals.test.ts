@@ -157,9 +157,11 @@ describe('P16: a relay whose lease was taken over', () => {
     t.carrier.answer = (batch) => batch.map(() => refused())
     await t.serve(lease!)
     await t.store.redrive([{ group: relayReader, id: ids[0] as never }], operator)
-    const stale = await t.staleLease(lease)
-    t.carrier.answer = (batch) => batch.map(() => sent())
-    await expect(t.serve(stale)).rejects.toMatchObject({ code: 'store.lease-lost' })
-    expect((await t.store.dispositions(stale, ids as never[])).get(ids[0] as never)).toBe('retrying')
+    t.carrier.answer = async (batch) => {
+      await t.staleLease(lease)
+      return batch.map(() => sent())
+    }
+    await expect(t.serve(lease!)).rejects.toMatchObject({ code: 'store.lease-lost' })
+    expect((await t.store.dispositions(lease!, ids as never[])).get(ids[0] as never)).toBe('retrying')
   })
 })

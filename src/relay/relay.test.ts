@@ -177,7 +177,7 @@ describe('order and batches', () => {
     const wide = { name: 'order.wide', queues: 4 }
     const ids = await t.publish(1_000, () => ({}), wide)
     const all = await t.leases()
-    for (const lease of all) await t.relay.serve(heldQueue(lease))
+    for (const lease of all) await t.relay.serve(heldQueue(t.store, lease))
     expect(t.carrier.batches).toHaveLength(4)
     expect(new Set(t.carrier.ids.flat())).toEqual(new Set(ids))
     expect(t.faults.calls('advance')).toBe(4)
@@ -188,7 +188,7 @@ describe('order and batches', () => {
   test('a drain lets the batch that is being sent finish and be marked, and begins no other', async () => {
     await t.publish(1_000)
     const [lease] = await t.leases()
-    const queue = heldQueue(lease!)
+    const queue = heldQueue(t.store, lease!)
     t.carrier.answer = (batch) => {
       queue.drain()
       return batch.map(() => sent())

@@ -1,9 +1,10 @@
 import { reasonOf } from '../core/errors.ts'
 import type { HeldQueue, QueueReader } from '../core/log-reading.ts'
-import type { LoggedMessage } from '../core/message.ts'
+import type { LoggedMessage, SettledPosition } from '../core/message.ts'
 import type { Ports } from '../core/ports.ts'
 import type { QueueName, ReadMessage, Settlement, Store, TopicDeclaration } from '../core/store.ts'
 import type { OpenTransport, SendOutcome } from '../core/transport.ts'
+import { CarrierPosition } from './carrier-position.ts'
 
 const windowMax = 500
 const dueMax = 100
@@ -45,28 +46,43 @@ export class Relay implements QueueReader {
   }
 
   async serve(held: HeldQueue): Promise<void> {
-    const { store, ports } = this.#parts
+    const { store, ports, transport } = this.#parts
+    const source = `database:${await store.epoch()}`
+    const carrier =
+      transport.positions && new CarrierPosition(store, transport.positions, held, source, ports)
+    await carrier?.resume()
     for (; !held.draining.aborted; await held.breathe()) {
       const mark = held.mark()
-      const redriven = await store.due(held.lease, ports.clock.now(), dueMax)
+      // At once: on a database that is elsewhere each is a round trip of its own.
+      const [{ dueAt }, window] = await Promise.all([
+        held.outlook(),
+        store.read(held.lease, held.position, windowMax),
+      ])
+      const now = ports.clock.now()
+      const redriven = dueAt !== undefined && dueAt <= now ? await store.due(held.lease, now, dueMax) : []
       const unanswered = redriven.length > 0 ? await this.#sendRedriven(held, redriven) : undefined
-      const window = await store.read(held.lease, held.position, windowMax)
-      if (window.length > 0) await this.#sendWindow(held, window)
+      if (window.length > 0) await this.#sendWindow(held, window, carrier)
       // Only now: one that is never answered must not hold up those that were not sent yet.
       if (unanswered) throw unanswered
-      if (window.length === 0 && redriven.length === 0) await held.idle(mark, await store.nextDue(held.lease))
+      if (window.length > 0 || redriven.length > 0 || (await carrier?.lookAgain())) continue
+      await held.idle(mark, dueAt)
     }
   }
 
-  async #sendWindow(held: HeldQueue, window: readonly ReadMessage[]): Promise<void> {
+  async #sendWindow(
+    held: HeldQueue,
+    window: readonly ReadMessage[],
+    carrier: CarrierPosition | undefined,
+  ): Promise<void> {
     const { store, ports, transportName } = this.#parts
     // What was landed here came from elsewhere and is not ours to send.
     const own = window.filter((message) => message.source === null && message.disposition === null)
     ports.reached('relay.read-not-sent')
-    const outcomes = await this.#send(held, own)
+    const outcomes = await this.#send(held, own, carrier?.upTo(window.at(-1)!.position))
     ports.reached('relay.sent-not-marked')
     // Only a contiguous prefix may be passed (P2).
     const stop = outcomes.findIndex((outcome) => outcome.outcome === 'unknown')
+    if (stop < 0) await carrier?.passed(window.at(-1)!.position, own.length > 0)
     const passed = stop < 0 ? own : own.slice(0, stop)
     const end = stop < 0 ? window.at(-1)!.position : own[stop]!.position - 1
     const refused = passed.flatMap((message, i) => refusal(message, outcomes[i]!))
@@ -118,7 +134,11 @@ export class Relay implements QueueReader {
     }
   }
 
-  async #send(held: HeldQueue, messages: readonly LoggedMessage[]): Promise<readonly SendOutcome[]> {
+  async #send(
+    held: HeldQueue,
+    messages: readonly LoggedMessage[],
+    upTo?: SettledPosition,
+  ): Promise<readonly SendOutcome[]> {
     if (messages.length === 0) return []
     const source = `database:${await this.#parts.store.epoch()}`
     const batch = {
@@ -127,6 +147,7 @@ export class Relay implements QueueReader {
         ...message,
         from: { source, queue: message.queue, position: message.position },
       })),
+      ...(upTo && { upTo }),
     }
     try {
       return await this.#parts.transport.send(batch)

@@ -3,12 +3,14 @@ import type { OpenDatabase } from '../core/database.ts'
 import type { HeldQueue } from '../core/log-reading.ts'
 import type { PublishedEnvelope } from '../core/message.ts'
 import type { CrashPoint } from '../core/ports.ts'
-import type { Lease, TopicDeclaration } from '../core/store.ts'
+import type { Lease, Store, TopicDeclaration } from '../core/store.ts'
 import { type SqliteTx, sqlite } from '../databases/sqlite.ts'
+import { Outlooks } from '../log/outlooks.ts'
 import { Relay, relayReader } from '../relay/relay.ts'
 import { type Breakable, breakable } from './breakable-database.ts'
 import { type TestPorts, testPorts } from './ports.ts'
 import { ScriptedCarrier } from './scripted-carrier.ts'
+import { systemClock } from '../system.ts'
 import { temporaryFolder } from './temporary-folder.ts'
 
 export const paid: TopicDeclaration = { name: 'order.paid', queues: 1 }
@@ -111,12 +113,14 @@ export class RelayBench {
 
   /** Serves a queue until nothing is left. What fails is thrown, as the queue's server would see it. */
   async serve(lease: Lease): Promise<void> {
-    await this.relay.serve(heldQueue({ ...lease, position: await this.cursor(lease.topic, lease.queue) }))
+    await this.relay.serve(
+      heldQueue(this.store, { ...lease, position: await this.cursor(lease.topic, lease.queue) }),
+    )
   }
 
   /** Serves it again after each failure, from the position that it had reached, as the queue's server does. */
   async serveThrough(lease: Lease, failuresMax: number): Promise<void> {
-    const queue = heldQueue(lease)
+    const queue = heldQueue(this.store, lease)
     for (let failures = 0; ; failures++) {
       try {
         return await this.relay.serve(queue)
@@ -151,7 +155,7 @@ export function rowsOf(path: string, sql: string): Record<string, unknown>[] {
 }
 
 /** A queue that drains as soon as there is nothing to do. */
-export function heldQueue(lease: Lease): HeldQueue & { drain(): void } {
+export function heldQueue(store: Pick<Store<never>, 'outlook'>, lease: Lease): HeldQueue & { drain(): void } {
   const draining = new AbortController()
   return {
     lease,
@@ -159,6 +163,7 @@ export function heldQueue(lease: Lease): HeldQueue & { drain(): void } {
     draining: draining.signal,
     lost: new AbortController().signal,
     mark: () => 0,
+    outlook: () => new Outlooks(store as Store<never>, lease.owner, systemClock).of(lease),
     breathe: async () => {},
     idle: async () => draining.abort(),
     drain: () => draining.abort(),

@@ -7,6 +7,8 @@ export interface ProcessSpec {
   /** The program, a .ts file. */
   readonly file: string
   readonly args: readonly string[]
+  /** Besides this process's own. */
+  readonly env?: Readonly<Record<string, string>>
 }
 
 export type Facts = Readonly<Record<string, unknown>>
@@ -57,13 +59,17 @@ export class Fleet {
 
   /** Resolves with what the process reports when it is ready to work. */
   async start(spec: ProcessSpec): Promise<Facts> {
-    const { name, file, args } = spec
+    const { name, file, args, env } = spec
     const incarnation = (this.#incarnations.get(name) ?? 0) + 1
     this.#incarnations.set(name, incarnation)
     const log = openSync(this.#logOf(name), 'a')
     const withIncarnation =
       name === 'broker' || name === 'payment' ? args : [...args, '--incarnation', `${incarnation}`]
-    const child = fork(file, withIncarnation, { stdio: ['ignore', log, log, 'ipc'], execArgv: [] })
+    const child = fork(file, withIncarnation, {
+      stdio: ['ignore', log, log, 'ipc'],
+      execArgv: [],
+      env: { ...process.env, ...env },
+    })
     closeSync(log)
     const { promise: exited, resolve } = Promise.withResolvers<void>()
     const running: Running = { spec, child, exited, isEnding: false, isReady: false }

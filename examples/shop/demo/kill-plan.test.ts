@@ -58,6 +58,7 @@ test('the moment lies within the portion, and small portions are aimed at more c
     doneMin: 8,
     delayMs: 8,
   })
+  expect(aimAt({ ...kill, victim: 'coupon' }, 100, 40)).toMatchObject({ victim: 'coupon', inHandMin: 2 })
   expect(aimAt(kill, 100, 9)).toEqual({
     victim: 'order',
     answeredMin: 104,

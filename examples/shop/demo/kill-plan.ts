@@ -49,8 +49,8 @@ export interface Aim {
   readonly delayMs: number
 }
 
-/** The payment system calls eight at once, and consumers handle eight at once; half of that is busy. */
-const inHandWhenBusy = 4
+/** The payment system calls eight at once; half of that is busy. Consumers have eight at once as well, but not for long. */
+const inHandWhenBusy = { order: 4, consumer: 2 } as const
 /**
  * All that its predecessor had in hand. Less would strike again and again at the very messages that the last kill struck;
  * a consumer that dies three times over the same message rightly takes that message for poison.
@@ -63,7 +63,7 @@ export function aimAt(kill: PlannedKill, openedBefore: number, portion: number):
   return {
     victim: kill.victim,
     answeredMin: openedBefore + Math.floor(portion * kill.portionDone),
-    inHandMin: atMost(inHandWhenBusy),
+    inHandMin: atMost(inHandWhenBusy[kill.victim === 'order' ? 'order' : 'consumer']),
     doneMin: atMost(doneWhenRecovered),
     delayMs: Math.min(kill.delayMs, Math.floor(portion / 4)),
   }

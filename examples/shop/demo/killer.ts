@@ -3,14 +3,14 @@ import { seededRandom } from '../random.ts'
 import type { Fleet } from './fleet.ts'
 import { type Aim, aimAt, nextPortion, planKills, type Victim } from './kill-plan.ts'
 import type { Payments } from './payments.ts'
-import type { Side } from './sides.ts'
-import type { Witness } from './witness.ts'
+import type { LiveSide } from './sides.ts'
+import type { AnyWitness } from './witness.ts'
 
 export interface KillerOptions {
-  readonly side: Side
+  readonly side: LiveSide
   readonly fleet: Fleet
   readonly payments: Payments
-  readonly witness: Witness
+  readonly witness: AnyWitness
   readonly orders: number
   readonly kills: number
   readonly seed: number
@@ -27,7 +27,8 @@ const aimWithinMs = 15_000
  * - the orders come in portions, one per kill, so that there is work at every kill;
  * - the order service is struck while payment callbacks are in flight, a consumer while it has messages in hand, and each
  *   only after it has done something since it was started: a process that is still starting loses nothing;
- * - a kill counts if, once the victim is dead and before it is started again, the side still has unfinished work.
+ * - a kill counts if, once the victim is dead and before it is started again, there is unfinished work: in a consumer's hands,
+ *   or anywhere on the side if it was the order service.
  */
 export class Killer {
   readonly #options: KillerOptions
@@ -62,10 +63,10 @@ export class Killer {
     const { fleet, payments, side, signal } = this.#options
     const deadline = Date.now() + aimWithinMs
     const isWorking = async (): Promise<boolean> => {
-      if (!fleet.isReady(victim) || this.#done(victim) - (this.#doneAtStart.get(victim) ?? 0) < doneMin)
-        return false
+      if (!fleet.isReady(victim)) return false
+      if ((await this.#done(victim)) - (this.#doneAtStart.get(victim) ?? 0) < doneMin) return false
       if (victim === 'order') return payments.unanswered >= inHandMin
-      return ((await side.work()).get(victim)?.inHand ?? 0) >= inHandMin
+      return ((await side.work([victim])).get(victim)?.inHand ?? 0) >= inHandMin
     }
     while (Date.now() < deadline && !signal.aborted) {
       if (payments.progress.answered >= answeredMin && (await isWorking())) {
@@ -81,15 +82,15 @@ export class Killer {
   async #kill(victim: Victim): Promise<boolean> {
     const { fleet, side } = this.#options
     await fleet.kill(victim)
-    const wasInFlight = await this.#hasUnfinishedWork()
+    const wasInFlight = await this.#hadInFlight(victim)
     if (victim !== 'order') await side.died(victim)
-    this.#doneAtStart.set(victim, this.#done(victim))
+    this.#doneAtStart.set(victim, await this.#done(victim))
     // Not awaited: the others work on, and the next victim may be struck while this one starts. Failing to start fails the fleet.
     fleet.restart(victim).catch(() => undefined)
     return wasInFlight
   }
 
-  #done(victim: Victim): number {
+  async #done(victim: Victim): Promise<number> {
     const { payments, witness } = this.#options
     return victim === 'order' ? payments.progress.answered : witness.effectCount(victim)
   }
@@ -98,7 +99,12 @@ export class Killer {
     const { payments, side } = this.#options
     const arePaymentsDone = payments.progress.answered >= payments.openedUpTo
     if (!arePaymentsDone || victim === 'order') return arePaymentsDone
-    return (await side.work()).get(victim)?.unfinished === 0
+    return (await side.work([victim])).get(victim)?.unfinished === 0
+  }
+
+  async #hadInFlight(victim: Victim): Promise<boolean> {
+    if (victim === 'order') return await this.#hasUnfinishedWork()
+    return ((await this.#options.side.work([victim])).get(victim)?.inHand ?? 0) > 0
   }
 
   async #hasUnfinishedWork(): Promise<boolean> {

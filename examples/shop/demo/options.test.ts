@@ -19,12 +19,30 @@ afterAll(() => rmSync(folder, { recursive: true }))
 
 test('without options a thousand seeded orders meet twenty kills', () => {
   const options = readOptions([])
-  expect(options).toEqual({ orders: generateOrders(1000, 1), kills: 20, seed: 1, json: false, keep: false })
+  expect(options).toEqual({
+    orders: generateOrders(1000, 1),
+    kills: 20,
+    seed: 1,
+    database: 'sqlite',
+    skipNaive: false,
+    json: false,
+    keep: false,
+  })
 })
 
 test('the input is used whole, or as many of its first orders as asked for', () => {
   expect(readOptions(['--input', input])?.orders.map(({ id }) => id)).toEqual(['a', 'b'])
   expect(readOptions(['--input', input, '--orders', '1'])?.orders.map(({ id }) => id)).toEqual(['a'])
+})
+
+test.each([
+  'sqlite',
+  'postgres',
+  'mariadb',
+  'postgres://me:secret@127.0.0.1:5432/postgres?sslmode=disable',
+  'mysql://me@127.0.0.1/test',
+])('a database is a name or the URL of a server: %s', (database) => {
+  expect(readOptions(['--database', database])).toMatchObject({ database })
 })
 
 test('help is printed and nothing runs', () => {
@@ -45,6 +63,8 @@ test.each([
   [['--seed', '4294967296']],
   [['--orders']],
   [['--kill', '3']],
+  [['--database', 'oracle']],
+  [['--database', 'sqlite:shop.db']],
   [['orders.jsonl']],
 ])('bad usage is refused: %j', (args) => {
   expect(() => readOptions(args)).toThrow(expect.objectContaining({ code: 'usage.bad-option' }))

@@ -2,11 +2,15 @@ import { readFileSync } from 'node:fs'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { generateOrders, type Order, parseOrders } from '../orders.ts'
 import { ShopError } from '../shop-error.ts'
+import { databaseNames } from './databases.ts'
 
 export interface DemoOptions {
   readonly orders: readonly Order[]
   readonly kills: number
   readonly seed: number
+  /** One of `databaseNames`, or the URL of a server. */
+  readonly database: string
+  readonly skipNaive: boolean
   readonly json: boolean
   readonly keep: boolean
 }
@@ -15,6 +19,8 @@ interface Flags {
   readonly orders?: number
   readonly kills: number
   readonly seed: number
+  readonly database: string
+  readonly skipNaive?: true
   readonly input?: string
   readonly json?: true
   readonly keep?: true
@@ -50,7 +56,14 @@ export function readOptions(args: readonly string[]): DemoOptions | undefined {
       wholeNumber(0, 2 ** 32 - 1),
       1,
     )
+    .option(
+      '--database <where>',
+      `of Waybill's side: ${databaseNames.join(', ')}, or the URL of a server, postgres://… or mysql://…`,
+      databasePlace,
+      'sqlite',
+    )
     .option('--input <file>', 'orders to use, one {"id","userId","amount","rollback"?} a line')
+    .option('--skip-naive', "run Waybill's side only: the naive side is the same on every database")
     .option('--json', 'print the result as one JSON object on the last line')
     .option('--keep', 'keep the folder with the databases and logs')
     .exitOverride()
@@ -71,6 +84,8 @@ export function readOptions(args: readonly string[]): DemoOptions | undefined {
     orders: ordersOf(flags),
     kills: flags.kills,
     seed: flags.seed,
+    database: flags.database,
+    skipNaive: flags.skipNaive ?? false,
     json: flags.json ?? false,
     keep: flags.keep ?? false,
   }
@@ -88,6 +103,15 @@ function readInput(path: string): string {
   } catch (cause) {
     throw new ShopError('input.unreadable', `cannot read ${path}: ${(cause as Error).message}`, { cause })
   }
+}
+
+function databasePlace(text: string): string {
+  const isUrl = /^(?:postgres|postgresql|mysql|mariadb):$/.test(URL.parse(text)?.protocol ?? '')
+  if (!isUrl && !databaseNames.some((name) => name === text))
+    throw new InvalidArgumentError(
+      `It must be ${databaseNames.join(', ')}, or a URL such as postgres://me@127.0.0.1:5432/postgres.`,
+    )
+  return text
 }
 
 function wholeNumber(min: number, max: number): (text: string) => number {

@@ -1,4 +1,5 @@
 import { type Class, classes, type Ledger, type Tally } from '../ledger.ts'
+import type { ShopDatabases } from './databases.ts'
 import type { SideResult } from './run-side.ts'
 import { countBy, type Verdict } from './verdict.ts'
 
@@ -12,6 +13,15 @@ const chinese: Readonly<Record<Class, string>> = {
 }
 const titles = { naive: 'Naive 常见写法', waybill: 'With Waybill 使用 Waybill' }
 const examplesMax = 3
+
+export function describeDatabases(
+  { title, place }: Pick<ShopDatabases, 'title' | 'place'>,
+  hasNaive: boolean,
+): string {
+  const waybill = `Waybill on ${title}, ${place}`
+  if (!hasNaive || title === 'SQLite') return waybill
+  return `${waybill} · naive on SQLite: what goes wrong there is in its protocol, whatever the database`
+}
 
 /** One side's ledger, as lines of text. */
 export function describeSide(side: SideResult): string[] {
@@ -28,12 +38,16 @@ export function describeSide(side: SideResult): string[] {
   ]
 }
 
-export function describeVerdict({ passed, problems }: Verdict, waybill: SideResult): string[] {
+export function describeVerdict(
+  { passed, problems }: Verdict,
+  waybill: SideResult,
+  hasNaive: boolean,
+): string[] {
   if (!passed) return ['', 'FAILED 未通过', ...problems.map((problem) => `  ${problem}`)]
   const { once } = waybill.ledger.total
   return [
     '',
-    `PASSED 通过: with Waybill all ${once} effects happened exactly once; the naive side lost, doubled and made up some.`,
+    `PASSED 通过: with Waybill all ${once} effects happened exactly once${hasNaive ? '; the naive side lost, doubled and made up some' : ''}.`,
   ]
 }
 

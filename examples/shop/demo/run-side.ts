@@ -4,14 +4,15 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { balance, type Ledger } from '../ledger.ts'
 import { formatOrders, type Order } from '../orders.ts'
 import { groups } from '../shared/order-paid.ts'
+import type { ShopDatabases } from './databases.ts'
 import { Fleet } from './fleet.ts'
 import { freePort } from './free-port.ts'
 import type { Victim } from './kill-plan.ts'
 import { Killer } from './killer.ts'
 import { Payments } from './payments.ts'
 import type { Progress } from './progress.ts'
-import { naiveSide, type Side, type SideName, waybillSide } from './sides.ts'
-import { Witness } from './witness.ts'
+import { type LiveSide, naiveSide, type SideName, waybillSide } from './sides.ts'
+import { type AnyWitness, Witness } from './witness.ts'
 
 export interface SideResult {
   readonly name: SideName
@@ -30,16 +31,18 @@ export interface RunOptions {
   readonly orders: readonly Order[]
   readonly kills: number
   readonly seed: number
+  /** Of Waybill's side. The naive side's are files: its faults are those of its protocol, whatever the database. */
+  readonly databases: ShopDatabases
   readonly progress: Progress
   /** Called with the fleet at once, so that an interrupted controller can end it. */
   readonly onFleet: (fleet: Fleet) => void
 }
 
 interface Running {
-  readonly side: Side
+  readonly side: LiveSide
   readonly fleet: Fleet
   readonly payments: Payments
-  readonly witness: Witness
+  readonly witness: AnyWitness
 }
 
 /** Both sides end alike: nothing is left to do and nothing has changed for so long … */
@@ -53,9 +56,8 @@ export async function runSide(name: SideName, options: RunOptions): Promise<Side
   mkdirSync(folder)
   const fleet = new Fleet(folder)
   options.onFleet(fleet)
-  const witness = new Witness(folder)
-  const side = name === 'naive' ? naiveSide(folder, witness, await freePort()) : waybillSide(folder, witness)
-  const running: Running = { side, fleet, payments: new Payments(fleet), witness }
+  const books = name === 'naive' ? await naiveBooks(folder) : await waybillBooks(folder, options.databases)
+  const running: Running = { ...books, fleet, payments: new Payments(fleet) }
   try {
     const startedAtMs = Date.now()
     await startAll(running, folder, options.orders)
@@ -67,8 +69,20 @@ export async function runSide(name: SideName, options: RunOptions): Promise<Side
   } finally {
     options.progress.stop()
     fleet.killAllNow()
-    witness.close()
+    await books.witness.close()
   }
+}
+
+type Books = Pick<Running, 'side' | 'witness'>
+
+async function naiveBooks(folder: string): Promise<Books> {
+  const witness = new Witness(folder)
+  return { witness, side: naiveSide(folder, witness, await freePort()) }
+}
+
+async function waybillBooks(folder: string, databases: ShopDatabases): Promise<Books> {
+  const witness = await databases.witness(folder)
+  return { witness, side: waybillSide(folder, witness, databases.url(folder)) }
 }
 
 async function startAll(
@@ -121,7 +135,8 @@ async function waitUntilQuiet(
   let last = ''
   let changedAtMs = Date.now()
   for (;;) {
-    const effects = groups.reduce((sum, group) => sum + witness.effectCount(group), 0)
+    const counts = await Promise.all(groups.map((group) => witness.effectCount(group)))
+    const effects = counts.reduce((sum, count) => sum + count, 0)
     const { answered } = payments.progress
     const now = `${answered} ${effects}`
     if (now !== last) changedAtMs = Date.now()
@@ -134,7 +149,7 @@ async function waitUntilQuiet(
   }
 }
 
-async function isIdle(side: Side): Promise<boolean> {
+async function isIdle(side: LiveSide): Promise<boolean> {
   const work = [...(await side.work()).values()]
   return work.every(({ unfinished }) => unfinished === 0)
 }
@@ -146,15 +161,16 @@ async function results(
   seconds: number,
 ): Promise<SideResult> {
   const { side, payments, witness } = running
-  const effects = groups.flatMap((group) => witness.effects(group))
-  const committed = witness.committed()
+  const effects = (await Promise.all(groups.map((group) => witness.effects(group)))).flat()
+  const committed = await witness.committed()
   const pending = await Promise.all(groups.map(async (group) => [group, await side.pending(group)] as const))
+  const dead = await Promise.all(groups.map(async (group) => [group, await side.dead(group)] as const))
   const ledger = balance({
     groups,
     committed,
     effects,
     pending: new Map(pending),
-    dead: new Map(groups.map((group) => [group, side.dead(group)])),
+    dead: new Map(dead),
   })
   const latencies = effects.map(({ atMs, publishedAtMs }) => atMs - publishedAtMs).toSorted((a, b) => a - b)
   const lastMs = effects.reduce((latest, { atMs }) => Math.max(latest, atMs), 0)

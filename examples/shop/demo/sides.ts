@@ -2,9 +2,11 @@
 
 import { join } from 'node:path'
 import { BrokerClient } from '../broker/client.ts'
+import { databasesVariable, filesIn } from '../shared/arguments.ts'
 import { type Group, groups } from '../shared/order-paid.ts'
 import type { Fleet, ProcessSpec } from './fleet.ts'
-import type { Witness } from './witness.ts'
+import type { Row } from './server.ts'
+import type { AnyWitness, MaybePromise, Witness } from './witness.ts'
 
 export type SideName = 'naive' | 'waybill'
 
@@ -20,13 +22,17 @@ export interface Side {
   readonly name: SideName
   /** Starts what stands beside the services (the broker process) and answers the services. */
   prepare(fleet: Fleet, orderPort: number): Promise<readonly ProcessSpec[]>
-  work(): Promise<ReadonlyMap<Group, GroupWork>>
+  /** @param of left out: all groups */
+  work(of?: readonly Group[]): Promise<ReadonlyMap<Group, GroupWork>>
   /** Called when a consumer is dead: whatever it had in memory is gone. */
   died(group: Group): Promise<void>
   /** Order ids of a group that have no effect yet and are still kept somewhere. */
   pending(group: Group): Promise<ReadonlySet<string>>
   dead(group: Group): ReadonlySet<string>
 }
+
+/** A side whose databases may be on a server, so that each look at them takes its time. */
+export type LiveSide = Omit<Side, 'dead'> & { dead(group: Group): MaybePromise<ReadonlySet<string>> }
 
 const shopFolder = join(import.meta.dirname, '..')
 /** As long as Waybill's leases on the other side. */
@@ -83,43 +89,52 @@ export function naiveSide(folder: string, witness: Witness, brokerPort: number):
   }
 }
 
-export function waybillSide(folder: string, witness: Witness): Side {
-  const count = (group: Group, view: string, query: string): number => {
-    const [row] = witness.rows(group, view, query)
-    return Number(row?.['count'] ?? 0)
-  }
-  const inHand = (group: Group): number => {
-    const lag = `select sum(waiting) as count from waybill_v_lag where reader = '${group}'`
-    const open = `select count(*) as count from waybill_v_dispositions where state in ('running', 'retrying', 'held')`
-    return count(group, 'waybill_v_lag', lag) + count(group, 'waybill_v_dispositions', open)
-  }
-  const dead = (group: Group): ReadonlySet<string> => {
-    const letters = witness.rows(group, 'waybill_v_dead_letters', 'select key from waybill_v_dead_letters')
-    return new Set(letters.map((row) => String(row['key'])))
+/** `pending` and `dead` as of now; with a witness of SQLite files `dead` is there at once. */
+export function waybillSide(folder: string, witness: Witness, databases?: string): Side
+export function waybillSide(folder: string, witness: AnyWitness, databases?: string): LiveSide
+export function waybillSide(folder: string, witness: AnyWitness, databases = filesIn(folder)): LiveSide {
+  const work = async (group: Group, committed: number): Promise<GroupWork> => {
+    const [row] = await witness.rows(group, 'effects', countsQuery)
+    const [effects, dead, landed] = ['effects', 'dead', 'landed'].map((name) => Number(row?.[name] ?? 0))
+    const unfinished = Math.max(0, committed - effects! - dead!)
+    return { inHand: Math.min(unfinished, Math.max(0, landed! - effects! - dead!)), unfinished }
   }
   return {
     name: 'waybill',
-    prepare: (_fleet, orderPort) => Promise.resolve(services('waybill', folder, orderPort, '')),
-    work() {
-      const committed = witness.committedCount()
-      const perGroup = groups.map((group) => {
-        const unfinished = Math.max(0, committed - witness.effectCount(group) - dead(group).size)
-        return [group, { inHand: Math.min(unfinished, inHand(group)), unfinished }] as const
-      })
-      return Promise.resolve(new Map(perGroup))
+    prepare: (_fleet, orderPort) => {
+      const env = { [databasesVariable]: databases }
+      return Promise.resolve(services('waybill', folder, orderPort, '').map((spec) => ({ ...spec, env })))
+    },
+    async work(of = groups) {
+      const committed = await witness.committedCount()
+      return new Map(
+        await Promise.all(of.map(async (group) => [group, await work(group, committed)] as const)),
+      )
     },
     died: () => Promise.resolve(),
-    pending: (group) => Promise.resolve(pendingInWaybill(witness, group)),
-    dead,
+    pending: (group) => pendingInWaybill(witness, group),
+    dead(group) {
+      const query = `select ${witness.keyColumn} as order_id from waybill_dead_letters`
+      const letters = witness.rows(group, 'waybill_dead_letters', query)
+      return letters instanceof Promise ? letters.then(orderIds) : orderIds(letters)
+    },
   }
 }
 
+// Waybill's tables are private; only a witness that must not trust the library may read them.
+const countsQuery = `select (select count(*) from effects) as effects,
+  (select count(*) from waybill_dead_letters) as dead, (select count(*) from waybill_messages) as landed`
+const settledQuery = `select message_id from waybill_dispositions where state in ('done', 'discarded', 'filtered')`
+
 /** Published and without a receipt: still in one of the logs between the order service and the group. */
-function pendingInWaybill(witness: Witness, group: Group): Set<string> {
-  const settled = `select message_id from waybill_v_dispositions where state in ('done', 'discarded', 'filtered')`
-  const receipts = witness.rows(group, 'waybill_v_dispositions', settled).map((row) => row['message_id'])
-  const isSettled = new Set(receipts)
-  // Waybill's tables are private; only a witness that must not trust the library may read one.
-  const published = witness.rows('order', 'waybill_messages', 'select id, key from waybill_messages')
-  return new Set(published.filter((row) => !isSettled.has(row['id'])).map((row) => String(row['key'])))
+async function pendingInWaybill(witness: AnyWitness, group: Group): Promise<Set<string>> {
+  const receipts = await witness.rows(group, 'waybill_dispositions', settledQuery)
+  const isSettled = new Set(receipts.map((row) => row['message_id']))
+  const query = `select id, ${witness.keyColumn} as order_id from waybill_messages`
+  const published = await witness.rows('order', 'waybill_messages', query)
+  return orderIds(published.filter((row) => !isSettled.has(row['id'])))
+}
+
+function orderIds(rows: readonly Row[]): Set<string> {
+  return new Set(rows.map((row) => String(row['order_id'])))
 }

@@ -22,7 +22,7 @@ function side(name: SideResult['name'], total: Partial<Tally>, kills = 3): SideR
 
 const naive = side('naive', { once: 30, lost: 5, duplicate: 10, phantom: 5 })
 const waybill = side('waybill', { once: 45 })
-const judged = (a: SideResult, b: SideResult, kills = 3): Verdict => judge(a, b, groups, kills)
+const judged = (a: SideResult | undefined, b: SideResult, kills = 3): Verdict => judge(a, b, groups, kills)
 
 test('a run passes when Waybill is without fault and the naive side shows every kind of fault', () => {
   expect(judged(naive, waybill)).toEqual({ passed: true, problems: [] })
@@ -59,12 +59,18 @@ test('fewer kills than asked for, on either side, fail the run', () => {
   expect(judged(naive, waybill, 4).problems).toEqual(['only 3 of 4 kills landed in flight on both sides'])
 })
 
+test("without the naive side, Waybill's alone decides", () => {
+  expect(judged(undefined, waybill)).toEqual({ passed: true, problems: [] })
+  expect(judged(undefined, side('waybill', { once: 45, lost: 1 })).problems).toEqual(['Waybill: 1 lost'])
+  expect(judged(undefined, waybill, 4).problems).toEqual(['only 3 of 4 kills landed in flight'])
+})
+
 test('a payment that was never answered fails the run', () => {
   expect(judged(naive, { ...waybill, unanswered: 1 }).passed).toBe(false)
 })
 
 test('the JSON starts with the figures in their fixed order', () => {
-  const run = { orders: 10, groups, seed: 1, naive, waybill }
+  const run = { orders: 10, groups, seed: 1, database: 'SQLite', naive, waybill }
   const text = JSON.stringify(toJson(run, judged(naive, waybill)))
   expect(text).toMatch(
     /^\{"orders":10,"committed":9,"groups":5,"kills":3,"naive":\{"once":30,"lost":5,"duplicate":10,/,

@@ -1,12 +1,18 @@
-/** The tables of the shop's services, the same on both sides. */
+/** The tables of the shop's services, the same on both sides and in every database. */
 
 import { DatabaseSync } from 'node:sqlite'
 import type { PaymentCallback } from './payment-callback.ts'
 
-/** What a service's own SQL needs: node:sqlite's handle has it, and so has Waybill's `tx`. */
+/** What SQLite's own handle has, and so has Waybill's `tx` there. */
 export interface Sql {
   exec(sql: string): void
   prepare(sql: string): { run(...values: (string | number)[]): { readonly changes: number | bigint } }
+}
+
+/** A statement and the values of its question marks. */
+export interface Statement {
+  readonly sql: string
+  readonly values: readonly (string | number)[]
 }
 
 export interface EffectRow {
@@ -17,36 +23,56 @@ export interface EffectRow {
   readonly publishedAtMs: number
 }
 
-const ordersTable = `create table if not exists orders (
-  id text primary key, user_id text not null, amount real not null, paid_at_ms integer not null)`
+export const ordersTable: Statement = {
+  sql: `create table if not exists orders (
+    id varchar(255) primary key, user_id varchar(255) not null, amount double precision not null, paid_at_ms bigint not null)`,
+  values: [],
+}
 
 // No unique key on purpose: it would hide the second effect that the witness looks for.
-const effectsTable = `create table if not exists effects (
-  order_id text not null, grp text not null, message_id text not null, incarnation integer not null,
-  at_ms integer not null, published_at_ms integer not null)`
+export const effectsTable: Statement = {
+  sql: `create table if not exists effects (
+    order_id varchar(255) not null, grp varchar(255) not null, message_id varchar(255) not null, incarnation integer not null,
+    at_ms bigint not null, published_at_ms bigint not null)`,
+  values: [],
+}
+
+export function orderRow({ orderId, userId, amount }: PaymentCallback): Statement {
+  return {
+    sql: 'insert into orders (id, user_id, amount, paid_at_ms) values (?, ?, ?, ?)',
+    values: [orderId, userId, amount, Date.now()],
+  }
+}
+
+/** The red packet, the coupon, the parcel: whatever the service does in its own database, it is one such row. */
+export function effectRow({ orderId, group, messageId, incarnation, publishedAtMs }: EffectRow): Statement {
+  return {
+    sql: 'insert into effects (order_id, grp, message_id, incarnation, at_ms, published_at_ms) values (?, ?, ?, ?, ?, ?)',
+    values: [orderId, group, messageId, incarnation, Date.now(), publishedAtMs],
+  }
+}
+
+/** On SQLite. Answers how many rows changed. */
+export function run(sql: Sql, statement: Statement): number {
+  return Number(sql.prepare(statement.sql).run(...statement.values).changes)
+}
 
 export function createOrdersTable(sql: Sql): void {
-  sql.exec(ordersTable)
+  run(sql, ordersTable)
 }
 
 export function createEffectsTable(sql: Sql): void {
-  sql.exec(effectsTable)
+  run(sql, effectsTable)
 }
 
 /** False when the order was there already: the callback is a repeated one. */
 export function insertOrder(sql: Sql, callback: PaymentCallback): boolean {
-  const insert =
-    'insert into orders (id, user_id, amount, paid_at_ms) values (?, ?, ?, ?) on conflict (id) do nothing'
-  const { changes } = sql.prepare(insert).run(callback.orderId, callback.userId, callback.amount, Date.now())
-  return Number(changes) === 1
+  const { sql: insert, values } = orderRow(callback)
+  return run(sql, { sql: `${insert} on conflict do nothing`, values }) === 1
 }
 
-/** The red packet, the coupon, the parcel: whatever the service does in its own database, it is one such row. */
 export function insertEffect(sql: Sql, effect: EffectRow): void {
-  const insert = `insert into effects (order_id, grp, message_id, incarnation, at_ms, published_at_ms)
-    values (?, ?, ?, ?, ?, ?)`
-  const { orderId, group, messageId, incarnation, publishedAtMs } = effect
-  sql.prepare(insert).run(orderId, group, messageId, incarnation, Date.now(), publishedAtMs)
+  run(sql, effectRow(effect))
 }
 
 /** As durable as Waybill's connections, so that the two sides differ in the protocol and not in the disk settings. */

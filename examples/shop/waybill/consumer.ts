@@ -3,25 +3,27 @@
  * is there and the message comes again; killed after it, both are, and a repeated message finds the receipt.
  */
 
-import { join } from 'node:path'
 import { retry, Waybill } from 'waybill'
 import { databaseTransport } from 'waybill/database'
-import { sqlite } from 'waybill/sqlite'
 import { serviceArguments } from '../shared/arguments.ts'
+import { brokerConnectionsMax, openShopDatabase } from '../shared/database.ts'
 import { reportReady, stopWhenAsked } from '../shared/process.ts'
-import { createEffectsTable, insertEffect } from '../shared/tables.ts'
+import { effectRow, effectsTable } from '../shared/tables.ts'
 import { callProvider, ProviderFailed, providerRetryMs } from '../shared/third-parties.ts'
 import { OrderPaid } from './topics.ts'
 
-const { folder, group, incarnation } = serviceArguments()
+const { group, incarnation, databaseUrl } = serviceArguments()
+const database = await openShopDatabase(databaseUrl(group))
+const broker = await openShopDatabase(databaseUrl('broker'), brokerConnectionsMax)
+await database.createTable(effectsTable)
 
 const waybill = new Waybill({
   service: group,
-  database: sqlite(join(folder, `${group}.db`)),
-  transport: databaseTransport({ database: sqlite(join(folder, 'broker.db')) }),
+  database: database.handle,
+  transport: databaseTransport({ database: broker.handle }),
+  migrate: 'auto',
   leaseMs: 2000,
 })
-await waybill.transaction((tx) => createEffectsTable(tx))
 
 waybill.consume(OrderPaid, { group }, async (message, { tx, attempt }) => {
   const { orderId, publishedAtMs } = message.body
@@ -31,7 +33,7 @@ waybill.consume(OrderPaid, { group }, async (message, { tx, attempt }) => {
     if (error instanceof ProviderFailed) return retry({ in: `${providerRetryMs}ms`, because: error.message })
     throw error
   }
-  insertEffect(tx, { orderId, group, messageId: message.id, incarnation, publishedAtMs })
+  await database.run(tx, effectRow({ orderId, group, messageId: message.id, incarnation, publishedAtMs }))
   return undefined
 })
 

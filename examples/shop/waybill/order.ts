@@ -3,11 +3,10 @@
  * neither. A repeated callback finds the order and publishes nothing.
  */
 
-import { join } from 'node:path'
 import { Waybill } from 'waybill'
 import { databaseTransport } from 'waybill/database'
-import { sqlite } from 'waybill/sqlite'
 import { serviceArguments } from '../shared/arguments.ts'
+import { brokerConnectionsMax, openShopDatabase } from '../shared/database.ts'
 import { serveJson } from '../shared/http.ts'
 import {
   AccountFrozen,
@@ -16,19 +15,22 @@ import {
   type PaymentCallback,
 } from '../shared/payment-callback.ts'
 import { reportReady, stopWhenAsked } from '../shared/process.ts'
-import { createOrdersTable, insertOrder } from '../shared/tables.ts'
+import { orderRow, ordersTable } from '../shared/tables.ts'
 import { bookPayment } from '../shared/third-parties.ts'
 import { OrderPaid } from './topics.ts'
 
-const { folder, port } = serviceArguments()
+const { port, databaseUrl } = serviceArguments()
+const database = await openShopDatabase(databaseUrl('order'))
+const broker = await openShopDatabase(databaseUrl('broker'), brokerConnectionsMax)
+await database.createTable(ordersTable)
 
 const waybill = new Waybill({
   service: 'order',
-  database: sqlite(join(folder, 'order.db')),
-  transport: databaseTransport({ database: sqlite(join(folder, 'broker.db')) }),
+  database: database.handle,
+  transport: databaseTransport({ database: broker.handle }),
+  migrate: 'auto',
   leaseMs: 2000,
 })
-await waybill.transaction((tx) => createOrdersTable(tx))
 
 async function paid(callback: PaymentCallback): Promise<PaymentAnswer> {
   await bookPayment(callback.orderId, callback.notification)
@@ -38,9 +40,10 @@ async function paid(callback: PaymentCallback): Promise<PaymentAnswer> {
 async function saveOrder(callback: PaymentCallback): Promise<PaymentAnswer> {
   const { orderId, userId, amount } = callback
   try {
-    await waybill.transaction((tx) => {
-      if (!insertOrder(tx, callback)) return
-      waybill.publish(tx, OrderPaid, {
+    await waybill.transaction(async (tx) => {
+      const isNew = (await database.insertNew(tx, orderRow(callback))) === 1
+      if (!isNew) return
+      await waybill.publish(tx, OrderPaid, {
         key: orderId,
         shardingKey: userId,
         dedupKey: orderId,

@@ -87,7 +87,7 @@ export const claiming: readonly StorePromise[] = [
       assert.deepEqual(await t.run(lease, [message], 'retrying'), [message.id])
       assert.deepEqual(await t.statesOf(lease, [message.id]), ['done'])
       assert.deepEqual(await t.dueIds(lease), [])
-      assert.equal(await t.store.nextDue(lease), undefined)
+      assert.equal(await t.dueAt(lease), undefined)
       assert.deepEqual(await t.run(lease, [message], 'retrying'), [])
     },
   },

@@ -23,7 +23,7 @@ export const delayed: readonly StorePromise[] = [
       assert.deepEqual(await t.readIds(group), [now])
       assert.deepEqual(await statesIn(t, later!), ['delayed'])
       const lease = await dueLease(t)
-      assert.equal(await t.store.delayed.nextDelayed(lease), t.now + 5_000)
+      assert.equal(await t.dueAt(lease), t.now + 5_000)
       assert.equal(await t.store.delayed.moveDue(lease, t.now, everything), 0)
       assert.deepEqual(await t.readIds(group), [now])
     },
@@ -61,7 +61,7 @@ export const delayed: readonly StorePromise[] = [
         { id, key, shardingKey, tag, headers, body, eligibleAt },
         { id: due, ...draft, body: '{"paid":1}', eligibleAt: dueAt },
       )
-      assert.equal(await t.store.delayed.nextDelayed(lease), dueAt + 55_000)
+      assert.equal(await t.dueAt(lease), dueAt + 55_000)
     },
   },
   {
@@ -76,7 +76,7 @@ export const delayed: readonly StorePromise[] = [
       for (const moved of [1, 2, 1, 0])
         assert.equal(await t.store.delayed.moveDue(lease, t.now, moved === 0 ? everything : moved), moved)
       assert.deepEqual(await t.readIds(group), [a, b, c, d])
-      assert.equal(await t.store.delayed.nextDelayed(lease), undefined)
+      assert.equal(await t.dueAt(lease), undefined)
     },
   },
   {
@@ -89,7 +89,7 @@ export const delayed: readonly StorePromise[] = [
           throw new Error('no')
         }),
       )
-      assert.equal(await t.store.delayed.nextDelayed(lease), undefined)
+      assert.equal(await t.dueAt(lease), undefined)
       assert.deepEqual(await t.store.search({ state: 'delayed' }), [])
     },
   },
@@ -157,7 +157,7 @@ export const delayed: readonly StorePromise[] = [
       assert.deepEqual(await cancel(t, { key: 'order-1' }), [])
       assert.deepEqual(await cancel(t, { id: c! }), [c])
       assert.deepEqual(await cancel(t, { id: t.subject.ports.ids.message() }), [])
-      assert.equal(await t.store.delayed.nextDelayed(lease), undefined)
+      assert.equal(await t.dueAt(lease), undefined)
       const [found] = await t.store.search({ id: c! })
       const { state, because } = found!.groups[0]!
       assert.deepEqual({ state, because }, { state: 'cancelled', because: 'paid' })

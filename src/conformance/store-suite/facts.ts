@@ -68,6 +68,24 @@ export const facts: readonly StorePromise[] = [
     },
   },
   {
+    name: 'facts of a redriven message no longer name what it died of',
+    async run(t) {
+      const lease = await t.groupWithLease('mail')
+      const [id] = await t.publish({})
+      const [message] = await t.read(lease)
+      await t.settle(lease, message!, {
+        state: 'dead',
+        cause: 'dependency.down',
+        because: '503',
+        dependency: 'sms',
+      })
+      await t.store.redrive([{ group: 'mail', id: id! }], { by: 'an operator', because: 'SMS is back' })
+      const [redriven] = (await messageOf(t, id!)).groups
+      const { state, generation, cause, because, dependency } = redriven!
+      assert.deepEqual([state, generation, cause, because, dependency], ['retrying', 1, null, null, null])
+    },
+  },
+  {
     name: 'facts of a held message name the first of its key that is in the way',
     async run(t) {
       const lease = await t.groupWithLease('mail', { ordered: true })

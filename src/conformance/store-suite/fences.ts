@@ -46,6 +46,7 @@ const writes: readonly {
   { name: 'settle of nothing', attempt: (t, stale, message) => t.store.settle(stale, [], message.position) },
   { name: 'markRunning', attempt: (t, stale, message) => t.store.markRunning(stale, message, true) },
   { name: 'excuse', attempt: (t, stale, message) => t.store.excuse(stale, message.id) },
+  { name: 'a new epoch', attempt: (t, stale) => t.store.epochs.begin(stale) },
   { name: 'excuse', attempt: (t, stale, message) => t.store.excuse(stale, message.id) },
 ]
 

@@ -102,13 +102,13 @@ export const groupAdmin: readonly StorePromise[] = [
     async run(t) {
       await t.group('coupon')
       const { store } = await t.another()
-      assert.equal(await store.groups.paused('coupon'), null)
+      assert.equal(await t.pauseOf('coupon'), null)
       assert.equal(await t.store.groups.pause('coupon', note), true)
       const pause = { at: t.now, ...note }
-      assert.deepEqual(await store.groups.paused('coupon'), pause)
+      assert.deepEqual(await t.pauseOf('coupon'), pause)
       assert.deepEqual((await store.groups.list())[0]!.paused, pause)
       assert.equal(await store.groups.resume('coupon', note), true)
-      assert.equal(await t.store.groups.paused('coupon'), null)
+      assert.equal(await t.pauseOf('coupon'), null)
       assert.equal((await t.store.groups.list())[0]!.paused, null)
     },
   },
@@ -119,7 +119,7 @@ export const groupAdmin: readonly StorePromise[] = [
       assert.equal(await t.store.groups.resume('coupon', note), false)
       await t.store.groups.pause('coupon', note)
       assert.equal(await t.store.groups.pause('coupon', later), false)
-      assert.deepEqual(await t.store.groups.paused('coupon'), { at: t.now, ...note })
+      assert.deepEqual(await t.pauseOf('coupon'), { at: t.now, ...note })
       assert.equal(await t.store.groups.resume('coupon', later), true)
       assert.equal(await t.store.groups.resume('coupon', later), false)
     },
@@ -131,7 +131,7 @@ export const groupAdmin: readonly StorePromise[] = [
       await t.group('logistics')
       const ids = await t.publishMany(2)
       await t.store.groups.pause('coupon', note)
-      assert.equal(await t.store.groups.paused('logistics'), null)
+      assert.equal(await t.pauseOf('logistics'), null)
       assert.deepEqual(await t.readIds(lease), ids)
       assert.deepEqual(await t.run(lease, await t.read(lease)), ids, 'what had begun is finished')
       await t.store.advance(lease, (await t.read(lease))[1]!.position)
@@ -143,7 +143,7 @@ export const groupAdmin: readonly StorePromise[] = [
       await rejectsWith('group.unknown', () => t.store.groups.pause('coupon', note))
       await rejectsWith('group.unknown', () => t.store.groups.resume('coupon', note))
       await rejectsWith('group.unknown', () => t.store.groups.remove('coupon', note, giveUp))
-      assert.equal(await t.store.groups.paused('coupon'), null)
+      assert.equal(await t.pauseOf('coupon'), null)
       await t.store.registerGroups(['coupon'], 'database-elsewhere')
       await rejectsWith('group.unknown', () => t.store.groups.pause('coupon', note))
       await rejectsWith('group.unknown', () => t.store.groups.resume('coupon', note))
@@ -164,7 +164,7 @@ export const groupAdmin: readonly StorePromise[] = [
         (await t.store.lag()).map(({ reader }) => reader),
         ['logistics'],
       )
-      assert.equal(await t.store.groups.paused('coupon'), null)
+      assert.equal(await t.pauseOf('coupon'), null)
       await rejectsWith('group.unknown', () => t.store.groups.remove('coupon', note, keep))
     },
   },

@@ -34,7 +34,7 @@ export const landing: readonly StorePromise[] = [
     async run(t) {
       assert.equal(await t.store.landedUpTo('database:elsewhere', 'order.paid', 0), undefined)
       await t.store.land(t.landing([{}, {}, {}]))
-      assert.equal(await t.store.landedUpTo('database:elsewhere', 'order.paid', 0), 3)
+      assert.equal((await t.store.landedUpTo('database:elsewhere', 'order.paid', 0))?.position, 3)
       assert.equal(await t.store.landedUpTo('database:elsewhere', 'order.paid', 1), undefined)
       assert.equal(await t.store.landedUpTo('database:elsewhere', 'order.shipped', 0), undefined)
       assert.equal(await t.store.landedUpTo('database:third', 'order.paid', 0), undefined)
@@ -46,7 +46,7 @@ export const landing: readonly StorePromise[] = [
       const late = t.landing([{}, {}], 'database:elsewhere', 8)
       await t.store.land(late)
       await t.store.land(t.landing([{}], 'database:elsewhere', 3))
-      assert.equal(await t.store.landedUpTo('database:elsewhere', 'order.paid', 0), 9)
+      assert.equal((await t.store.landedUpTo('database:elsewhere', 'order.paid', 0))?.position, 9)
     },
   },
   {
@@ -122,7 +122,7 @@ export const landing: readonly StorePromise[] = [
         { group: dead?.group, id: dead?.id, topic: dead?.topic },
         { group: '@land', id: draft.id, topic: 'order.paid' },
       )
-      assert.equal(await t.store.landedUpTo('database:elsewhere', 'order.paid', 0), 2)
+      assert.equal((await t.store.landedUpTo('database:elsewhere', 'order.paid', 0))?.position, 2)
     },
   },
   {
@@ -209,7 +209,7 @@ export const landing: readonly StorePromise[] = [
         upTo: [{ source: 'database:elsewhere', topic: 'order.paid', queue: 0, position: 12 }],
       }
       assert.deepEqual(await t.store.land(empty), [])
-      assert.equal(await t.store.landedUpTo('database:elsewhere', 'order.paid', 0), 12)
+      assert.equal((await t.store.landedUpTo('database:elsewhere', 'order.paid', 0))?.position, 12)
     },
   },
   {

@@ -72,7 +72,7 @@ export const settling: readonly StorePromise[] = [
       await t.settle(lease, message!, { state: 'retrying', dueAt }, message!.position)
       assert.deepEqual(await t.dueIds(lease, dueAt - 1), [])
       assert.deepEqual(await t.dueIds(lease, dueAt), [id])
-      assert.equal(await t.store.nextDue(lease), dueAt)
+      assert.equal(await t.dueAt(lease), dueAt)
     },
   },
   {
@@ -94,7 +94,7 @@ export const settling: readonly StorePromise[] = [
       )
       assert.deepEqual(await t.dueIds(lease, t.now + 30), [b!.id, d!.id, c!.id, a!.id])
       assert.deepEqual(idsOf(await t.store.due(lease, t.now + 30, 2)), [b!.id, d!.id])
-      assert.equal(await t.store.nextDue(lease), t.now + 5)
+      assert.equal(await t.dueAt(lease), t.now + 5)
     },
   },
   {
@@ -106,7 +106,7 @@ export const settling: readonly StorePromise[] = [
       const [message] = await t.read(coupon)
       await t.settle(coupon, message!, { state: 'retrying', dueAt: t.now })
       assert.deepEqual(await t.dueIds(logistics), [])
-      assert.equal(await t.store.nextDue(logistics), undefined)
+      assert.equal(await t.dueAt(logistics), undefined)
     },
   },
   {

@@ -172,7 +172,7 @@ export const suspects: readonly StorePromise[] = [
         { id: due?.id, disposition: due?.disposition, attempts: due?.attempts },
         { id: message.id, disposition: 'running', attempts: 4 },
       )
-      assert.equal(await t.store.nextDue(lease), t.now)
+      assert.equal(await t.dueAt(lease), t.now)
       assert.deepEqual(await t.run(lease, [due!], 'running'), [message.id])
       assert.deepEqual(await t.dueIds(lease), [])
     },

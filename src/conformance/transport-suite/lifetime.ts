@@ -71,6 +71,21 @@ export const lifetime: readonly TransportPromise[] = [
     },
   },
   {
+    name: 'P13: a database that is put back under an instance that goes on receiving gets again what it has forgotten',
+    missing: needs('rewinds'),
+    async run(t) {
+      const topic = t.topic('order.paid', 2)
+      const coupon = t.service()
+      await coupon.start({ topics: [topic] })
+      await t.untilLanded(coupon, await t.send(t.drafts(topic, 10)))
+      const copy = coupon.copy()
+      const forgotten = await t.send(t.drafts(topic, 10))
+      await t.untilLanded(coupon, forgotten)
+      coupon.restore(copy)
+      await t.untilLanded(coupon, [...forgotten, ...(await t.send(t.drafts(topic, 10)))])
+    },
+  },
+  {
     name: 'P13: a database restored from a copy from before its first landing gets everything again',
     missing: needs('rewinds'),
     async run(t) {

@@ -12,9 +12,10 @@ import type { MyAccess } from './access.ts'
 import { type Ends, carried, describe, lacking, sentPortion } from './books-sent.ts'
 import type { MyConnection } from './connection.ts'
 import type { MyRow } from './driver.ts'
-import { landedFacts, topicsOf } from './facts-rows.ts'
-import { landingGroup } from './groups.ts'
-import { keptSince } from './kept-since.ts'
+import { topicNamesOf } from '../sql/fact-rows.ts'
+import { landedFacts } from '../sql/facts.ts'
+import { landingGroup } from '../sql/group-rules.ts'
+import { keptSince } from '../sql/kept-since.ts'
 import type { Sequencing } from './sequencing.ts'
 
 /** Messages that one snapshot looks at: some hundred milliseconds. */
@@ -108,7 +109,7 @@ async function readersOf(connection: MyConnection, epoch: string): Promise<reado
   return [
     ...groups.map((row) => ({
       name: row['name'] as string,
-      topics: topicsOf(row['subscription']),
+      topics: topicNamesOf(row['subscription']),
       start: row['start'] as string,
       createdAt: row['created_at'] as number,
     })),

@@ -1,4 +1,6 @@
 import { WaybillError } from '../../core/errors.ts'
+import type { SqlConnection } from '../sql/connection.ts'
+import { dialect } from './dialect.ts'
 import type { MyRow, MyRunner, MyValue } from './driver.ts'
 import { coded } from './errors.ts'
 
@@ -6,7 +8,8 @@ import { coded } from './errors.ts'
  * A runner with the store's way of writing SQL: `waybill_…` is whatever lies in Waybill's database, which is named in every statement,
  * so that a USE of the user's changes nothing; `waybill_now()` is the server's clock.
  */
-export class MyConnection {
+export class MyConnection implements SqlConnection {
+  readonly dialect = dialect
   readonly #runner: MyRunner
   readonly #texts: StatementTexts
 

@@ -62,15 +62,6 @@ function columnsOf(table: string): string {
   return messageColumns.replaceAll(/\w+/g, (column) => `${table}.${column}`)
 }
 
-export async function nextDelayed(connection: MyConnection, lease: Lease): Promise<number | undefined> {
-  const [row] = await connection.all(
-    'select min(eligible_at) as due from waybill_delayed where topic = ? and queue = ?',
-    lease.topic,
-    lease.queue,
-  )
-  return (row?.['due'] as number | null) ?? undefined
-}
-
 /** Answers the ids that were still waiting and are now cancelled: whoever is not among them was too late (P22). */
 export async function cancelDelayed(
   connection: MyConnection,

@@ -3,11 +3,12 @@ import type { LoggedMessage } from '../../core/message.ts'
 import type { DispositionState } from '../../core/state.ts'
 import type { ClaimFrom, DueMessage, Lease, Settlement } from '../../core/store.ts'
 import type { MyConnection } from './connection.ts'
-import type { GroupOrder } from './groups.ts'
+import type { GroupOrder } from '../sql/group-rules.ts'
 import { assertFence, fenceHolds, fenceParams } from './leases.ts'
 import { blockedBy } from './log.ts'
 import { lockOf, takeLocks } from './locks.ts'
 import { messageColumns, messageParams, rowsOf, texts, toLogged, toParams } from './rows.ts'
+import { endingZombies, predecessor } from './zombies.ts'
 
 const claimFree = `insert ignore into waybill_dispositions (grp, message_id, topic, queue, pos, state, body_hash, at, token)
   select ?, id, ?, ?, pos, 'done', body_hash, waybill_now(), ? from ${rowsOf('id varchar(255)', 'pos bigint', 'body_hash varchar(100)')} given where ${fenceHolds} order by ord`
@@ -295,16 +296,6 @@ export async function due(
   }))
 }
 
-export async function nextDue(connection: MyConnection, lease: Lease): Promise<number | undefined> {
-  const [row] = await connection.all(
-    "select min(due_at) as due_at from waybill_dispositions where grp = ? and topic = ? and queue = ? and state in ('retrying', 'running') and due_at is not null",
-    lease.reader,
-    lease.topic,
-    lease.queue,
-  )
-  return (row?.['due_at'] as number | null) ?? undefined
-}
-
 /**
  * Answers how often the message was already found running: each time its process died with nothing else running (P17).
  * A run that is not alone starts one lower, so that being found counts for nothing.
@@ -318,7 +309,9 @@ export async function markRunning(
   await assertFence(connection, lease)
   const uncounted = alone ? 0 : 1
   const found = `select state, crashes from waybill_dispositions where grp = ? and message_id = ? for update`
-  const [known] = await connection.all(found, lease.reader, message.id)
+  const [known] = await endingZombies(connection, predecessor, () =>
+    connection.all(found, lease.reader, message.id),
+  )
   if (!known) {
     // Nothing is inserted, and nothing counted, of a message that is neither in the log nor known.
     await connection.run(

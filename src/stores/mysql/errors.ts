@@ -8,6 +8,8 @@ interface Known {
 
 const busy = (advice: string): Known => ({ code: 'store.busy', advice })
 const taken = busy('all connections are taken; raise max_connections or make pools smaller')
+const poolTaken = busy('all connections of the pool are taken; make it larger, or hold them for less long')
+const poolTakenTexts = /^(?:No connections available|Queue limit reached)\.$/
 const readOnly: Known = {
   code: 'store.read-only',
   advice: 'the server is a replica or read-only; connect to the primary',
@@ -23,6 +25,9 @@ const missing: Known = {
 const corrupt: Known = { code: 'store.corrupt', advice: 'a table is damaged; restore from a backup' }
 /** The server went down under the statement, or the connection did. */
 const lost: Known = { code: 'store.io', advice: 'the connection was lost; it is opened again' }
+const tooLong = busy(
+  'it took longer than max_statement_time or max_execution_time lets it; nothing was written',
+)
 
 const byNumber: Readonly<Record<number, Known>> = {
   1205: busy('another transaction holds a lock for too long; keep transactions short'),
@@ -54,6 +59,9 @@ const byNumber: Readonly<Record<number, Known>> = {
   1927: lost,
   4031: lost,
   1317: busy('the statement was stopped by somebody'),
+  // Of Waybill's own statements: see `codedOfWork`.
+  1969: tooLong,
+  3024: tooLong,
 }
 const ofOthersToo = new Set([1146, 1049, 1054])
 const systemErrors =
@@ -73,9 +81,18 @@ export function coded(error: unknown): unknown {
   )
 }
 
+/** That of a user's own work: a statement of theirs that takes too long is their failure, and passes by no trying again at once. */
+export function codedOfWork(error: unknown): unknown {
+  const number = errorNumber(error)
+  return number !== undefined && byNumber[number] === tooLong ? error : coded(error)
+}
+
 function knownOf(error: unknown): Known | undefined {
   const number = errorNumber(error)
-  if (number === undefined) return isConnectionLost(error) ? lost : undefined
+  if (number === undefined) {
+    if (poolTakenTexts.test(reasonOf(error))) return poolTaken
+    return isConnectionLost(error) ? lost : undefined
+  }
   // Also a table of the user's may be missing.
   if (ofOthersToo.has(number) && !/waybill_/.test(`${reasonOf(error)} ${sqlOf(error)}`)) return undefined
   return byNumber[number]
@@ -92,6 +109,12 @@ export function isConnectionLost(error: unknown): boolean {
   if (typeof code === 'string' && systemErrors.test(code)) return true
   const number = errorNumber(error)
   return number === undefined ? lostTexts.test(reasonOf(error)) : byNumber[number] === lost
+}
+
+/** Whether the connection leads to a server that takes no writes: a new one may lead elsewhere. */
+export function isReadOnly(error: unknown): boolean {
+  const number = errorNumber(error)
+  return number !== undefined && byNumber[number] === readOnly
 }
 
 /** A COMMIT that was not answered may have taken effect. */

@@ -3,10 +3,11 @@ import type { MessageId } from '../../core/ids.ts'
 import type { LoggedMessage } from '../../core/message.ts'
 import { queueOf } from '../../core/queue.ts'
 import type { LandedAs, LandingBatch } from '../../core/store.ts'
+import { recordPosition } from '../sql/epochs.ts'
 import type { MyConnection } from './connection.ts'
 import { bury, keepCopy } from './dispositions.ts'
 import type { MyRow } from './driver.ts'
-import { landingGroup } from './groups.ts'
+import { landingGroup } from '../sql/group-rules.ts'
 import { insertRows } from './publishing.ts'
 import { texts } from './rows.ts'
 import type { Topics } from './topics.ts'
@@ -48,32 +49,8 @@ export async function land(
     if (answers[i] === 'duplicate')
       answers[i] = await suppress(connection, message, stored.get(message.id)!, queues.get(message.topic)!)
   }
-  for (const at of batch.upTo) {
-    await connection.run(
-      `insert into waybill_landed (source, topic, queue, pos) values (?, ?, ?, ?)
-       on duplicate key update pos = greatest(pos, values(pos))`,
-      at.source,
-      at.topic,
-      at.queue,
-      at.position,
-    )
-  }
+  for (const at of batch.upTo) await recordPosition(connection, at)
   return answers
-}
-
-export async function landedUpTo(
-  connection: MyConnection,
-  source: string,
-  topic: string,
-  queue: number,
-): Promise<number | undefined> {
-  const [row] = await connection.all(
-    'select pos from waybill_landed where source = ? and topic = ? and queue = ?',
-    source,
-    topic,
-    queue,
-  )
-  return row?.['pos'] as number | undefined
 }
 
 async function lookUp(

@@ -1,9 +1,10 @@
-import { WaybillError } from '../../core/errors.ts'
+import { WaybillError, isWaybillError } from '../../core/errors.ts'
 import type { OwnerId } from '../../core/ids.ts'
 import type { Lease, QueueName, ReaderMembership, Share } from '../../core/store.ts'
 import type { MyConnection } from './connection.ts'
 import type { MyRow } from './driver.ts'
-import { lockOf, takeLocks } from './locks.ts'
+import { lockOf, takeLock } from './locks.ts'
+import { endingZombies, moments } from './zombies.ts'
 
 /** True while the lease's fence is the current one. Bind with `fenceParams`. */
 export const fenceHolds =
@@ -77,10 +78,12 @@ async function shareOne(
 
 /** Heartbeats of one reader take turns: each sees who the others are and what they hold. */
 export async function lockMembers(connection: MyConnection, ...readers: readonly string[]): Promise<void> {
-  await takeLocks(
-    connection,
-    readers.map((reader) => lockOf('members', reader)),
-  )
+  // In one order for all, or two that take several dead-lock.
+  for (const lock of [...new Set(readers.map((reader) => lockOf('members', reader)))].sort((a, b) => a - b)) {
+    const { text, params } = takeLock(lock)
+    const taken = await connection.all(`${text} skip locked`, ...params)
+    if (taken.length === 0) await endingZombies(connection, moments, () => connection.all(text, ...params))
+  }
 }
 
 export async function hasOpening(
@@ -141,7 +144,10 @@ async function takeOver(
 ): Promise<void> {
   for (const row of await takeable(connection, reader, count)) {
     const name = [reader.reader, row['topic'] as string, row['queue'] as number] as const
-    if (row['owner'] !== null) await suspectRunning(connection, name, row['running_max'])
+    if (row['owner'] !== null) {
+      if (!(await freesCursor(connection, name))) continue
+      await suspectRunning(connection, name, row['running_max'])
+    }
     await connection.run(
       'update waybill_leases set owner = ?, fence = fence + 1, expires_at = waybill_now() + ?, running_max = ? where reader = ? and topic = ? and queue = ?',
       owner,
@@ -149,6 +155,26 @@ async function takeOver(
       reader.runningMax,
       ...name,
     )
+  }
+}
+
+/**
+ * The lapsed owner's last effect may have moved the cursor and still be open, in a process that stands still. Answers false if it
+ * cannot be ended: the queue is left alone for now, and the heartbeat goes on to the others.
+ */
+async function freesCursor(
+  connection: MyConnection,
+  name: readonly [string, string, number],
+): Promise<boolean> {
+  const lock = 'select 1 from waybill_cursors where reader = ? and topic = ? and queue = ? for update'
+  if ((await connection.all(`${lock} skip locked`, ...name)).length > 0) return true
+  try {
+    await endingZombies(connection, { waitMs: 0 }, () => connection.all(lock, ...name))
+    return true
+  } catch (error) {
+    // Of a wait in vain the server undoes the statement alone.
+    if (!isWaybillError(error, 'store.busy')) throw error
+    return false
   }
 }
 

@@ -1,5 +1,6 @@
 import { fnv1a32 } from '../../core/queue.ts'
-import type { MyConnection } from './connection.ts'
+import type { SqlConnection } from '../sql/connection.ts'
+import { type Sql, sql } from '../sql/sql.ts'
 
 /**
  * What takes turns: rows that are there from the start, locked until the transaction ends. Not `get_lock`, which belongs to the session
@@ -22,8 +23,14 @@ export function lockOf(kind: keyof typeof kinds, name: string): number {
 }
 
 /** Takes all of them in one order, so that two who take several do not dead-lock. */
-export async function takeLocks(connection: MyConnection, locks: readonly number[]): Promise<void> {
+export async function takeLocks(connection: SqlConnection, locks: readonly number[]): Promise<void> {
   // One by one: an IN over a list may be read in the order of the list.
-  for (const lock of [...new Set(locks)].sort((a, b) => a - b))
-    await connection.all('select n from waybill_locks where n = ? for update', lock)
+  for (const lock of [...new Set(locks)].sort((a, b) => a - b)) {
+    const { text, params } = takeLock(lock)
+    await connection.all(text, ...params)
+  }
+}
+
+export function takeLock(lock: number): Sql {
+  return sql`select n from waybill_locks where n = ${lock} for update`
 }

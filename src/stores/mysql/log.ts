@@ -2,7 +2,7 @@ import type { MessageId } from '../../core/ids.ts'
 import type { Lease, QueueLag, ReadMessage, RelayedBatch } from '../../core/store.ts'
 import type { MyConnection } from './connection.ts'
 import type { MyRow } from './driver.ts'
-import type { GroupOrder } from './groups.ts'
+import type { GroupOrder } from '../sql/group-rules.ts'
 import { fenceHolds, fenceParams, leaseLost } from './leases.ts'
 import { messageColumns, toLogged } from './rows.ts'
 import type { Sequencing } from './sequencing.ts'
@@ -48,30 +48,44 @@ async function readSequenced(
 ): Promise<readonly ReadMessage[]> {
   const { reader, topic, queue } = lease
   const inQueue = 'm.topic = ? and m.queue = ? and m.seq > ? order by m.seq limit ?'
-  if (reader.startsWith('@land'))
-    return (
-      await connection.all(
-        `select m.seq as pos, ${fields}, null as state, 0 as blocked from waybill_messages m where ${inQueue}`,
-        topic,
-        queue,
-        after,
-        limit,
-      )
-    ).map(toRead)
+  const isCarrier = reader.startsWith('@')
+  const isHeld = isCarrier ? fenceHolds : '1'
+  const fence = isCarrier ? fenceParams(lease) : []
+  if (reader.startsWith('@land')) {
+    const rows = await connection.all(
+      `select m.seq as pos, ${fields}, null as state, 0 as blocked, ${isHeld} as is_held from waybill_messages m where ${inQueue}`,
+      ...fence,
+      topic,
+      queue,
+      after,
+      limit,
+    )
+    return checkHeld(lease, rows).map(toRead)
+  }
   const blocked = order.ordered
     ? `m.sharding_key is not null and ${blockedBy(order, 'm.topic', 'm.sharding_key', 'm.seq')}`
     : '0'
   const rows = await connection.all(
-    `select m.seq as pos, ${fields}, d.state, ${blocked} as blocked from waybill_messages m
+    `select m.seq as pos, ${fields}, d.state, ${blocked} as blocked, ${isHeld} as is_held from waybill_messages m
      left join waybill_dispositions d on d.grp = ? and d.message_id = m.id where ${inQueue}`,
     ...(order.ordered ? [reader] : []),
+    ...fence,
     reader,
     topic,
     queue,
     after,
     limit,
   )
-  return rows.map(toRead)
+  return checkHeld(lease, rows).map(toRead)
+}
+
+/**
+ * A carrier passes on what it reads before it writes anything here, so it must hear while it reads that its position is of a state
+ * that is gone (P12). Claims of a group ask by themselves.
+ */
+function checkHeld(lease: Lease, rows: readonly MyRow[]): readonly MyRow[] {
+  if (rows[0] && !rows[0]['is_held']) throw leaseLost(lease)
+  return rows
 }
 
 function toRead(row: MyRow): ReadMessage {
@@ -98,12 +112,7 @@ export async function peek(
   return row && { position: row['seq'], id: row['id'] as MessageId }
 }
 
-export async function advance(
-  connection: MyConnection,
-  lease: Lease,
-  position: number,
-  relayed: RelayedBatch | undefined,
-): Promise<void> {
+export async function advance(connection: MyConnection, lease: Lease, position: number): Promise<void> {
   const matched = await connection.run(
     `update waybill_cursors set pos = greatest(pos, ?) where reader = ? and topic = ? and queue = ? and ${fenceHolds}`,
     position,
@@ -113,7 +122,15 @@ export async function advance(
     ...fenceParams(lease),
   )
   if (matched === 0) throw leaseLost(lease)
-  if (!relayed) return
+}
+
+export async function advanceRelayed(
+  connection: MyConnection,
+  lease: Lease,
+  position: number,
+  relayed: RelayedBatch,
+): Promise<void> {
+  await advance(connection, lease, position)
   await connection.run(
     `insert into waybill_relay_batches (topic, queue, from_pos, to_pos, messages, transport, proof, at) values (?, ?, ?, ?, ?, ?, ?, waybill_now())
      on duplicate key update to_pos = values(to_pos), messages = values(messages), transport = values(transport), proof = values(proof), at = values(at)`,

@@ -1,12 +1,18 @@
-import { WaybillError } from '../../core/errors.ts'
+import { WaybillError, isWaybillError, reasonOf } from '../../core/errors.ts'
 import type { Ports } from '../../core/ports.ts'
 import { MyConnection, type StatementTexts, inSchema } from './connection.ts'
 import type { MyDriver, MyRunner } from './driver.ts'
 import { coded } from './errors.ts'
 import { migrations } from './migrations/index.ts'
+import type { Migration } from './migrations/migration.ts'
 import { beginReadCommitted, begun } from './transactions.ts'
 
 export const schemaVersion = migrations.at(-1)!.version
+
+/** DDL must not queue behind a business transaction and make everybody else queue behind it (P14). */
+const lockWaitMs = 100
+const lockTriesMax = 100
+const lockPauseMs = 100
 
 const metaTable = `create table if not exists waybill_meta (
   name varchar(100) primary key, value varchar(1000) not null
@@ -27,9 +33,14 @@ export function migrationScript(schema: string, isMariaDb: boolean): string {
  * and whoever comes meanwhile waits for a row that a second connection holds; if its process dies, the next one begins anew.
  * @throws WaybillError `store.schema-too-new`, `store.busy`
  */
-export async function migrate(driver: MyDriver<never>, texts: StatementTexts, ports: Ports): Promise<void> {
+export async function migrate(
+  driver: MyDriver<never>,
+  texts: StatementTexts,
+  ports: Ports,
+  steps: readonly Migration[] = migrations,
+): Promise<void> {
   const connection = new MyConnection(driver, texts)
-  if ((await installedVersion(connection)) === schemaVersion) return
+  if ((await installedVersion(connection)) === steps.at(-1)!.version) return
   await connection.run(metaTable)
   await connection.run("insert ignore into waybill_meta values ('migrating', '')")
   const turn = await begun(await driver.session(), beginReadCommitted)
@@ -39,14 +50,77 @@ export async function migrate(driver: MyDriver<never>, texts: StatementTexts, po
     await checkNotTooNew(connection, before)
     await connection.run("insert ignore into waybill_meta values ('epoch', ?)", ports.ids.epoch())
     const isMariaDb = await onMariaDb(connection)
-    for (const step of migrations.filter(({ version }) => version > before)) {
-      const script = onServer(step.sql, isMariaDb) + recordVersion(step.version, step.worksWithSince)
-      for (const statement of statementsOf(script)) await connection.run(statement)
-    }
+    const scripts = steps
+      .filter(({ version }) => version > before)
+      .map((step) => onServer(step.sql, isMariaDb) + recordVersion(step.version, step.worksWithSince))
+    await apply(driver, texts, ports, scripts.flatMap(statementsOf))
   } catch (error) {
     throw coded(error)
   } finally {
     await turn.rollBack()
+  }
+}
+
+/** On a connection of its own, which is thrown away: its patience is not that of other work. */
+async function apply(
+  driver: MyDriver<never>,
+  texts: StatementTexts,
+  ports: Ports,
+  statements: readonly string[],
+): Promise<void> {
+  const aside = new MyConnection(driver, texts)
+  const session = await driver.session()
+  try {
+    const connection = new MyConnection(session, texts)
+    const [own] = await connection.all('select connection_id() as id')
+    // In seconds, and so too long: only for where nobody can stop the wait.
+    await connection.run('set lock_wait_timeout = 1')
+    for (const statement of statements)
+      await patiently(ports, () => impatiently(ports, aside, own!['id'], () => connection.run(statement)))
+  } finally {
+    session.release(new Error('its lock_wait_timeout was changed'))
+  }
+}
+
+/** Tries again while somebody's transaction is in the way. */
+async function patiently(ports: Ports, run: () => Promise<unknown>): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      await run()
+      return
+    } catch (error) {
+      if (!isWaybillError(error, 'store.busy') || tries === lockTriesMax) throw error
+      await new Promise<void>((resolve) => ports.clock.after(lockPauseMs, resolve))
+    }
+  }
+}
+
+/** Stops a statement that waits for a table longer than it may: everybody who comes later waits behind it. */
+async function impatiently(
+  ports: Ports,
+  aside: MyConnection,
+  id: number,
+  run: () => Promise<unknown>,
+): Promise<void> {
+  let isOver = false
+  const look = async (): Promise<void> => {
+    try {
+      const waits = await aside.all(
+        "select 1 from information_schema.processlist where id = ? and state like 'Waiting for table metadata lock%'",
+        id,
+      )
+      if (waits.length > 0 && !isOver) await aside.run(`kill query ${id}`)
+    } catch (error) {
+      ports.log.warn({ err: error }, `a migration that waits could not be stopped: ${reasonOf(error)}`)
+    }
+    if (!isOver) cancel = ports.clock.after(lockWaitMs, () => void look())
+  }
+  let cancel = ports.clock.after(lockWaitMs, () => void look())
+  try {
+    await run()
+  } finally {
+    isOver = true
+    cancel()
   }
 }
 

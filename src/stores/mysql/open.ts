@@ -3,7 +3,7 @@ import { WaybillError } from '../../core/errors.ts'
 import type { Ports } from '../../core/ports.ts'
 import { MyConnection, StatementTexts } from './connection.ts'
 import type { MyAdopted, MyDriver } from './driver.ts'
-import { checkSchema, installedVersion, meta, migrate } from './migrate.ts'
+import { checkSchema, installedVersion, meta, migrate, schemaVersion } from './migrate.ts'
 import { Notices } from './notices.ts'
 import { checkSettings } from './settings.ts'
 import { MysqlStore } from './store.ts'
@@ -12,6 +12,12 @@ import { Transactions, noTransaction } from './transactions.ts'
 export interface MysqlOptions {
   /** The database on the same server that Waybill's tables are in. Default: the one that the connections are in. */
   readonly schema?: string
+}
+
+/** One over a pool, which may be too small to read the log with. */
+interface Pooled {
+  /** @throws WaybillError `config.invalid` */
+  checkRoom?(): void
 }
 
 const schemaForm = /^[A-Za-z_][A-Za-z0-9_-]{0,59}$/
@@ -39,7 +45,7 @@ export function openMysql<Tx>(
 
 class OpenedMysql<Tx> implements OpenDatabase<Tx> {
   readonly store: MysqlStore<Tx>
-  readonly #driver: MyDriver<Tx>
+  readonly #driver: MyDriver<Tx> & Pooled
   readonly #texts: StatementTexts
   readonly #ports: Ports
   readonly #options: OpenOptions
@@ -71,7 +77,10 @@ class OpenedMysql<Tx> implements OpenDatabase<Tx> {
         return new MyConnection(this.#adopt(tx).runner, texts)
       },
       appended: (tx) => this.#appended(tx),
-      watch: (changed) => this.#notices.watch(changed),
+      watch: (changed) => {
+        this.#driver.checkRoom?.()
+        return this.#notices.watch(changed)
+      },
     })
   }
 
@@ -94,8 +103,11 @@ class OpenedMysql<Tx> implements OpenDatabase<Tx> {
     const connection = new MyConnection(driver, this.#texts)
     this.#texts.packetBytesMax = await checkSettings(connection)
     const before = await installedVersion(connection)
-    if (this.#options.migrate === 'auto') await migrate(driver, this.#texts, this.#ports)
-    else await checkSchema(driver, this.#texts)
+    if (this.#options.migrate === 'auto') {
+      // It holds a lock on one connection, and changes the schema on another.
+      if (before !== schemaVersion) this.#driver.checkRoom?.()
+      await migrate(driver, this.#texts, this.#ports)
+    } else await checkSchema(driver, this.#texts)
     this.#epoch = (await meta(connection, 'epoch'))!
     this.#schema = { before, now: await installedVersion(connection) }
   }

@@ -1,17 +1,10 @@
 import { dueReader } from '../../core/delayed.ts'
 import type { MessageId } from '../../core/ids.ts'
+import type { Placed } from '../sql/facts.ts'
+import { readersIn } from '../sql/groups.ts'
 import type { MyConnection } from './connection.ts'
 import type { MyRow } from './driver.ts'
-import { readersIn } from './groups.ts'
 import { rowsOf, valuesOf } from './rows.ts'
-
-/** A message with its place in the sequence of its queue. */
-export interface Placed {
-  readonly id: MessageId
-  readonly topic: string
-  readonly queue: number
-  readonly position: number
-}
 
 const columns =
   'd.state, d.attempts, d.generation, d.due_at, d.cause, d.because, d.dependency, d.at, d.topic, d.sharding_key, d.pos'

@@ -1,8 +1,8 @@
 import { dueReader } from '../../core/delayed.ts'
 import type { MyAccess } from './access.ts'
 import type { MyConnection } from './connection.ts'
-import { readersIn } from './groups.ts'
-import { recordKeptSince } from './kept-since.ts'
+import { readersIn } from '../sql/groups.ts'
+import { recordKeptSince } from '../sql/kept-since.ts'
 
 /** Messages that one transaction drops: short enough for writers that wait meanwhile. */
 const portion = 2_000

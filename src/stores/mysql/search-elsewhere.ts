@@ -2,7 +2,7 @@ import type { State } from '../../core/state.ts'
 import type { Found, SearchQuery } from '../../core/store.ts'
 import type { MyConnection } from './connection.ts'
 import type { MyRow } from './driver.ts'
-import { type Sql, joined, raw, sql } from './sql.ts'
+import { type Sql, joined, raw, sql } from '../sql/sql.ts'
 
 /** Where messages lie that are not, or never were, in the log: one for each state that they are stored in, as its index has them. */
 interface Place {

@@ -1,8 +1,8 @@
 import { type DispositionState, type State, dispositionStates } from '../../core/state.ts'
 import type { SearchQuery } from '../../core/store.ts'
 import type { MyConnection } from './connection.ts'
-import { readersIn } from './groups.ts'
-import { type Sql, joined, raw, sql } from './sql.ts'
+import { readersIn } from '../sql/groups.ts'
+import { type Sql, joined, raw, sql } from '../sql/sql.ts'
 
 /** How far beyond its cursor a group is taken to have handled messages. */
 const aheadMax = 10_000

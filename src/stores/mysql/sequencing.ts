@@ -1,11 +1,16 @@
-import type { QueueName } from '../../core/store.ts'
 import { WaybillError } from '../../core/errors.ts'
+import type { Ports } from '../../core/ports.ts'
+import type { QueueName } from '../../core/store.ts'
 import type { MyAccess } from './access.ts'
 import type { MyConnection } from './connection.ts'
+import { rebase } from './rebase.ts'
 import { rowsOf } from './rows.ts'
+import { endingZombies, moments } from './zombies.ts'
 
 /** Rows that one transaction takes: enough to be cheap for each, few enough to be short. */
 const portion = 2_000
+/** Nobody puts older files under a server in less. */
+const rebaseEveryMs = 1_000
 
 /**
  * Puts what is newly committed into the sequence of its queue, for all readers of this process at once: whoever asks while it is on its
@@ -13,10 +18,20 @@ const portion = 2_000
  */
 export class Sequencing {
   readonly #access: MyAccess
+  readonly #ports: Ports
   readonly #queues = new Map<string, Turns>()
+  #rebasedAt = Number.NEGATIVE_INFINITY
 
-  constructor(access: MyAccess) {
+  constructor(access: MyAccess, ports: Ports) {
     this.#access = access
+    this.#ports = ports
+  }
+
+  /** Before anybody reads what is put in sequence, it is known whether the database was put back (P12). See `rebase`. */
+  async rebase(connection: MyConnection): Promise<boolean> {
+    const hasBegun = await rebase(connection, this.#ports.ids.epoch)
+    this.#rebasedAt = this.#ports.clock.monotonic()
+    return hasBegun
   }
 
   /** One portion of one queue. Answers how many rows it took. */
@@ -46,7 +61,11 @@ export class Sequencing {
       topic,
       queue,
     )
-    return some.length === 0 ? 0 : this.#access.write((connection) => sequence(connection, topic, queue))
+    if (some.length === 0) return 0
+    return this.#access.write(async (connection) => {
+      if (this.#ports.clock.monotonic() - this.#rebasedAt >= rebaseEveryMs) await this.rebase(connection)
+      return sequence(connection, topic, queue)
+    })
   }
 }
 
@@ -63,11 +82,11 @@ export class Sequencing {
  * - In the order of positions: a transaction that began after another's commit was heard of drew later ones (P18).
  */
 async function sequence(connection: MyConnection, topic: string, queue: number): Promise<number> {
-  const [end] = await connection.all(
-    'select seq from waybill_ends where topic = ? and queue = ? for update',
-    topic,
-    queue,
-  )
+  const lock = 'select seq from waybill_ends where topic = ? and queue = ? for update'
+  const [free] = await connection.all(`${lock} skip locked`, topic, queue)
+  const [end] = free
+    ? [free]
+    : await endingZombies(connection, moments, () => connection.all(lock, topic, queue))
   const rows = await connection.all(
     `select pos from waybill_messages where topic = ? and queue = ? and seq = 0 order by pos limit ${portion}`,
     topic,

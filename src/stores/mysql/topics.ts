@@ -1,5 +1,5 @@
-import { WaybillError } from '../../core/errors.ts'
 import type { TopicDeclaration } from '../../core/store.ts'
+import { checkSame } from '../sql/topic-rules.ts'
 import type { MyConnection } from './connection.ts'
 import { valuesOf } from './rows.ts'
 
@@ -77,13 +77,4 @@ async function queuesIn(connection: MyConnection, name: string): Promise<number 
     name,
   )
   return row?.['queues'] as number | undefined
-}
-
-function checkSame(topic: TopicDeclaration, stored: number): void {
-  if (stored === topic.queues) return
-  throw new WaybillError(
-    'topic.queues-differ',
-    `topic ${topic.name} has ${stored} queues in this database but is declared with ${topic.queues}; the number is fixed when the topic is created, so declare { queues: ${stored} }`,
-    { topic: topic.name, stored, declared: topic.queues },
-  )
 }

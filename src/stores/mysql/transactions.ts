@@ -1,9 +1,10 @@
 import type { TransactionStages } from '../../core/database.ts'
-import { WaybillError, reasonOf } from '../../core/errors.ts'
+import { WaybillError, isWaybillError, reasonOf } from '../../core/errors.ts'
 import type { Ports } from '../../core/ports.ts'
 import { MyConnection, type StatementTexts } from './connection.ts'
 import type { MyDriver, MySession, MyTransaction } from './driver.ts'
-import { coded, codedAtCommit } from './errors.ts'
+import { coded, codedAtCommit, codedOfWork } from './errors.ts'
+import { OwnConnection } from './zombies.ts'
 
 /**
  * Waybill sets the isolation of its transactions itself, for each: under the default, REPEATABLE READ, a statement after a lock still
@@ -52,7 +53,8 @@ export class Transactions<Tx> {
 
   async #runOwn<R>(beginning: readonly string[], work: (connection: MyConnection) => Promise<R>): Promise<R> {
     const transaction = await opened(async () => begun(await this.#driver.session(), beginning))
-    return ended(transaction, () => work(new MyConnection(transaction, this.#texts)))
+    const aside = new MyConnection(this.#driver, this.#texts)
+    return ended(transaction, () => work(new OwnConnection(transaction, this.#texts, aside, this.#ports)))
   }
 
   /** A transaction around a user's work. See `OpenDatabase.transaction`. */
@@ -88,30 +90,40 @@ export class Transactions<Tx> {
   }
 }
 
+/** A transaction whose connection need not go back to its pool. */
+interface Discardable extends MyTransaction {
+  /** Closes the connection at the end: it leads to a server that takes no writes, while a new one may lead elsewhere. */
+  discard?(): void
+}
+
 /** Begins a transaction on a session, to be ended with statements. */
-export async function begun(session: MySession, beginning: readonly string[]): Promise<MyTransaction> {
+export async function begun(session: MySession, beginning: readonly string[]): Promise<Discardable> {
   try {
     for (const statement of beginning) await session.query(statement, [])
   } catch (error) {
     session.release(error)
     throw error
   }
+  let unfit: Error | undefined
   return {
     query: (text, params) => session.query(text, params),
+    discard: () => {
+      unfit = new Error('the server takes no writes')
+    },
     commit: () => releasing(session, 'commit'),
     // When the connection is gone, its server rolls back.
-    rollBack: () => releasing(session, 'rollback').catch(() => {}),
+    rollBack: () => releasing(session, 'rollback', unfit).catch(() => {}),
   }
 }
 
-async function releasing(session: MySession, statement: string): Promise<void> {
+async function releasing(session: MySession, statement: string, unfit?: Error): Promise<void> {
   try {
     await session.query(statement, [])
   } catch (error) {
     session.release(error)
     throw error
   }
-  session.release()
+  session.release(unfit)
 }
 
 async function opened<T>(begin: () => Promise<T>): Promise<T> {
@@ -122,13 +134,15 @@ async function opened<T>(begin: () => Promise<T>): Promise<T> {
   }
 }
 
-async function ended<R>(transaction: MyTransaction, work: () => Promise<R>): Promise<R> {
+async function ended<R>(transaction: Discardable, work: () => Promise<R>): Promise<R> {
   let result: R
   try {
     result = await work()
-  } catch (error) {
+  } catch (thrown) {
+    const error = codedOfWork(thrown)
+    if (isWaybillError(error, 'store.read-only')) transaction.discard?.()
     await transaction.rollBack()
-    throw coded(error)
+    throw error
   }
   try {
     await transaction.commit()

@@ -11,9 +11,10 @@ import type { PgAccess } from './access.ts'
 import { carried, describe, lacking, sentPortion } from './books-sent.ts'
 import type { PgConnection } from './connection.ts'
 import type { PgRow } from './driver.ts'
-import { landedFacts, topicsOf } from './facts-rows.ts'
-import { landingGroup } from './groups.ts'
-import { keptSince } from './kept-since.ts'
+import { topicNamesOf } from '../sql/fact-rows.ts'
+import { landedFacts } from '../sql/facts.ts'
+import { landingGroup } from '../sql/group-rules.ts'
+import { keptSince } from '../sql/kept-since.ts'
 import { places, rangeOf } from './places.ts'
 import type { Sequencing } from './sequencing.ts'
 
@@ -87,7 +88,7 @@ async function readersOf(connection: PgConnection, epoch: string): Promise<reado
   return [
     ...groups.map((row) => ({
       name: row['name'] as string,
-      topics: topicsOf(row['subscription']),
+      topics: topicNamesOf(row['subscription']),
       start: row['start'] as string,
       createdAt: row['created_at'] as number,
     })),

@@ -1,3 +1,5 @@
+import type { SqlConnection } from '../sql/connection.ts'
+import { dialect } from './dialect.ts'
 import { coded } from './errors.ts'
 import type { PgRow, PgRunner, PgValue } from './driver.ts'
 
@@ -5,7 +7,8 @@ import type { PgRow, PgRunner, PgValue } from './driver.ts'
  * A runner with the store's way of writing SQL: `?` for parameters, and `waybill_…` for whatever lies in Waybill's schema, which is
  * named in every statement, because no session state survives a pooler in transaction mode.
  */
-export class PgConnection {
+export class PgConnection implements SqlConnection {
+  readonly dialect = dialect
   readonly #runner: PgRunner
   readonly #texts: StatementTexts
 

@@ -30,15 +30,6 @@ export async function moveDue(
   return row!['moved'] as number
 }
 
-export async function nextDelayed(connection: PgConnection, lease: Lease): Promise<number | undefined> {
-  const [row] = await connection.all(
-    'select min(eligible_at) as due from waybill_delayed where topic = ? and queue = ?',
-    lease.topic,
-    lease.queue,
-  )
-  return (row?.['due'] as number | null) ?? undefined
-}
-
 /** Answers the ids that were still waiting and are now cancelled: whoever is not among them was too late (P22). */
 export async function cancelDelayed(
   connection: PgConnection,

@@ -1,15 +1,29 @@
+import { WaybillError } from '../../core/errors.ts'
 import type { MessageId } from '../../core/ids.ts'
 import type { LoggedMessage } from '../../core/message.ts'
 import type { DispositionState } from '../../core/state.ts'
 import type { ClaimFrom, DueMessage, Lease, Settlement } from '../../core/store.ts'
+import { arrayLiteral } from './column-values.ts'
 import type { PgConnection } from './connection.ts'
-import type { GroupOrder } from './groups.ts'
+import type { PgRow, PgValue } from './driver.ts'
+import { isDuplicateKey } from './errors.ts'
+import type { GroupOrder } from '../sql/group-rules.ts'
 import { assertFence, fenceHolds, fenceParams } from './leases.ts'
 import { blockedBy } from './log.ts'
-import { elements, messageColumns, messageParams, texts, toLogged, toParams } from './rows.ts'
+import { messageColumns, messageParams, texts, toLogged, toParams } from './rows.ts'
+import { endingZombies, predecessor } from './zombies.ts'
 
-const claimMany = `insert into waybill_dispositions (grp, message_id, topic, queue, pos, state, body_hash, at)
-  select distinct on (value ->> 0) ?, value ->> 0, ?, ?::integer, (value ->> 1)::bigint, 'done', value ->> 2, waybill_now() from ${elements} where ${fenceHolds}
+const claimed = "select ?, given.id, ?, ?::integer, given.pos, 'done', given.body_hash, now.at"
+const given = `(select waybill_now() as at offset 0) now,
+  unnest((?::text)::text[], (?::text)::bigint[], (?::text)::text[]) as given(id, pos, body_hash)`
+
+// Without `on conflict`, which writes each row twice. Whoever claims at the same time is waited for, and then this one is run again.
+const claimFree = `insert into waybill_dispositions (grp, message_id, topic, queue, pos, state, body_hash, at)
+  ${claimed} from ${given} where ${fenceHolds}
+    and (select 1 from waybill_dispositions d where d.grp = ? and d.message_id = given.id) is null returning message_id`
+
+const claimFrom = `insert into waybill_dispositions (grp, message_id, topic, queue, pos, state, body_hash, at)
+  ${claimed} from ${given} where ${fenceHolds}
   on conflict (grp, message_id) do update set state = 'done', at = excluded.at, due_at = null, cause = null, because = null, dependency = null
   where waybill_dispositions.state = ? returning message_id`
 
@@ -21,20 +35,42 @@ export async function claim(
   from: ClaimFrom,
 ): Promise<readonly MessageId[]> {
   const { reader, topic, queue } = lease
-  const rows = await connection.all(
-    claimMany,
+  const once = [...new Map(messages.map((message) => [message.id, message])).values()]
+  const rows = await taking(
+    connection,
+    from === 'unclaimed' ? claimFree : claimFrom,
     reader,
     topic,
     queue,
-    JSON.stringify(messages.map((message) => [message.id, message.position, message.bodyHash])),
+    arrayLiteral(once.map((message) => message.id)),
+    arrayLiteral(once.map((message) => message.position)),
+    arrayLiteral(once.map((message) => message.bodyHash)),
     ...fenceParams(lease),
-    from,
+    from === 'unclaimed' ? reader : from,
   )
   if (rows.length === 0) await assertFence(connection, lease)
-  const claimed = rows.map((row) => row['message_id'] as MessageId)
+  const ids = rows.map((row) => row['message_id'] as MessageId)
   // Only of what was claimed: what somebody else settled meanwhile may need its copy for a redrive.
-  if (from !== 'unclaimed') for (const id of claimed) await dropCopy(connection, reader, id)
-  return claimed
+  if (from !== 'unclaimed') for (const id of ids) await dropCopy(connection, reader, id)
+  return ids
+}
+
+async function taking(
+  connection: PgConnection,
+  sql: string,
+  ...params: readonly PgValue[]
+): Promise<readonly PgRow[]> {
+  try {
+    return await connection.all(sql, ...params)
+  } catch (error) {
+    if (!isDuplicateKey(error)) throw error
+    throw new WaybillError(
+      'store.busy',
+      'another instance claimed the same message at the same time; it is tried again',
+      {},
+      { cause: error },
+    )
+  }
 }
 
 export async function markDiscarded(
@@ -243,16 +279,6 @@ export async function due(
   }))
 }
 
-export async function nextDue(connection: PgConnection, lease: Lease): Promise<number | undefined> {
-  const [row] = await connection.all(
-    "select min(due_at) as due_at from waybill_dispositions where grp = ? and topic = ? and queue = ? and state in ('retrying', 'running') and due_at is not null",
-    lease.reader,
-    lease.topic,
-    lease.queue,
-  )
-  return (row?.['due_at'] as number | null) ?? undefined
-}
-
 /**
  * Answers how often the message was already found running: each time its process died with nothing else running (P17).
  * A run that is not alone starts one lower, so that being found counts for nothing.
@@ -265,16 +291,18 @@ export async function markRunning(
 ): Promise<number> {
   await assertFence(connection, lease)
   const uncounted = alone ? 0 : 1
-  const [row] = await connection.all(
-    `insert into waybill_dispositions as d (grp, message_id, topic, queue, pos, state, body_hash, sharding_key, at, crashes)
+  const [row] = await endingZombies(connection, predecessor, () =>
+    connection.all(
+      `insert into waybill_dispositions as d (grp, message_id, topic, queue, pos, state, body_hash, sharding_key, at, crashes)
      select ?, id, topic, queue, ?::bigint, 'running', body_hash, sharding_key, waybill_now(), -(?::integer) from waybill_messages where id = ?
      on conflict (grp, message_id) do update set state = 'running', crashes = d.crashes + (d.state = 'running')::integer - ?::integer, at = excluded.at
      where d.state in ('running', 'retrying') returning d.crashes`,
-    lease.reader,
-    message.position,
-    uncounted,
-    message.id,
-    uncounted,
+      lease.reader,
+      message.position,
+      uncounted,
+      message.id,
+      uncounted,
+    ),
   )
   if (row) return (row['crashes'] as number) + uncounted
   // A retried message whose log row is purged: only its copy is left.

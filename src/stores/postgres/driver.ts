@@ -44,8 +44,8 @@ export interface PgDriver<Tx> extends PgRunner {
   begin(): Promise<PgUserTransaction<Tx>>
   /** The user's own handle; undefined if it is no handle of this library. */
   adopt(handle: unknown): PgAdopted | undefined
-  /** Calls back for each notification, and after each time the connection was lost and is there again. */
-  listen(channel: string, notified: () => void): () => void
+  /** Calls back for each notification with its payload, and with none each time the connection is there, at first and after it was lost. */
+  listen(channel: string, notified: (payload?: string) => void): () => void
   /** One statement without parameters in a READ COMMITTED transaction of its own, in one round trip where the library can. */
   alone(text: string): Promise<readonly PgRow[]>
   close(): Promise<void>

@@ -18,6 +18,11 @@ const byState: Readonly<Record<string, Known>> = {
     code: 'store.busy',
     advice: 'all connections are taken; raise max_connections or make pools smaller',
   },
+  // Of Waybill's own statements: see `codedOfWork`.
+  '57014': {
+    code: 'store.busy',
+    advice: 'it took longer than statement_timeout lets it, or was cancelled; nothing was written',
+  },
   '57P03': { code: 'store.io', advice: 'the server is starting or stopping' },
   '25006': {
     code: 'store.read-only',
@@ -47,7 +52,13 @@ const lost: Known = { code: 'store.io', advice: 'the connection was lost; it is 
 const systemErrors =
   /^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|EHOSTUNREACH|EAI_AGAIN|CONNECTION_\w+|CONNECT_TIMEOUT)$/
 const lostTexts =
-  /connection (terminated|ended|closed)|client has encountered a connection error|timeout exceeded when trying to connect|not queryable|server closed the connection/i
+  /connection (terminated|ended|closed)|client has encountered a connection error|not queryable|server closed the connection/i
+
+const poolTaken: Known = {
+  code: 'store.busy',
+  advice: 'all connections of the pool are taken; make it larger, or hold them for less long',
+}
+const poolTakenText = 'timeout exceeded when trying to connect'
 
 /** An error of the driver as a coded one. Errors that already have a code, and those of the user's own SQL, stay as they are. */
 export function coded(error: unknown): unknown {
@@ -60,6 +71,11 @@ export function coded(error: unknown): unknown {
     { sqlState: sqlState(ofServer(error)) },
     { cause: error },
   )
+}
+
+/** That of a user's own work: a statement of theirs that takes too long is their failure, and passes by no trying again at once. */
+export function codedOfWork(error: unknown): unknown {
+  return sqlState(ofServer(error)) === '57014' ? error : coded(error)
 }
 
 /** Drizzle wraps what its driver throws; other errors with a cause are the user's own. */
@@ -75,7 +91,13 @@ function knownOf(error: unknown): Known | undefined {
     if (byState[state]) return ofWaybill ? byState[state] : undefined
     return state.startsWith('08') || ['57P01', '57P02'].includes(state) ? lost : undefined
   }
+  if (reasonOf(error) === poolTakenText) return poolTaken
   return isConnectionLost(error) ? lost : undefined
+}
+
+/** Whether somebody else has inserted the same key meanwhile. */
+export function isDuplicateKey(error: unknown): boolean {
+  return sqlState(ofServer(error)) === '23505'
 }
 
 /** Whether what the server made of the statement cannot be known. */

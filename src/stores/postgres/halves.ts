@@ -1,70 +1,19 @@
-import { WaybillError } from '../../core/errors.ts'
-import type { DecidedBy, Decision, HalfFilter, HalfState, HalfStore, StoredHalf } from '../../core/half.ts'
+import type { HalfState, StoredHalf } from '../../core/half.ts'
 import type { MessageId } from '../../core/ids.ts'
-import type { PublishedEnvelope } from '../../core/message.ts'
-import { queueOf } from '../../core/queue.ts'
-import type { TopicDeclaration } from '../../core/store.ts'
+import { type HalfVerdict, checkSameDecision, stateAfter, toHalf } from '../sql/half-rows.ts'
+import { endHalf, enterLog } from '../sql/halves.ts'
 import type { PgConnection } from './connection.ts'
-import type { PgRow, PgValue } from './driver.ts'
-import { takeDedupKeys } from './publishing.ts'
-import { messageColumns, messageParams, texts, toLogged, toParams } from './rows.ts'
-
-const limitDefault = 100
-const limitMax = 1_000
-
-export async function prepareHalf(
-  connection: PgConnection,
-  message: PublishedEnvelope,
-  topic: TopicDeclaration,
-  checkAt: number,
-): ReturnType<HalfStore<never>['prepare']> {
-  const holder = [...(await takeDedupKeys(connection, [message])).values()][0] ?? message.id
-  if (holder !== message.id) {
-    const undecided = await connection.all(
-      "select 1 from waybill_halves where id = ? and state in ('prepared', 'in-doubt')",
-      holder,
-    )
-    return { id: holder, duplicate: true, pending: undecided.length > 0 }
-  }
-  await connection.run(
-    `insert into waybill_halves (${messageColumns}, dedup_key, state, check_at) values (${messageParams}, ?, 'prepared', ?)`,
-    ...toParams(message, queueOf(message, topic.queues), null),
-    message.dedupKey,
-    checkAt,
-  )
-  return { id: message.id, duplicate: false, pending: true }
-}
-
-export async function postponeCheck(
-  connection: PgConnection,
-  id: MessageId,
-  checkAt: number,
-): Promise<boolean> {
-  const changed = await connection.run(
-    "update waybill_halves set check_at = greatest(check_at, ?) where id = ? and state = 'prepared'",
-    checkAt,
-    id,
-  )
-  return changed > 0
-}
-
-export interface HalfVerdict {
-  readonly id: MessageId
-  readonly decision: Decision
-  readonly by: DecidedBy
-  readonly because: string | null
-  readonly expired: boolean
-}
+import { texts } from './rows.ts'
 
 /** The decision is written once, by compare-and-set; committing appends to the log in the same transaction (P23). */
 export async function decideHalf(connection: PgConnection, verdict: HalfVerdict): Promise<void> {
-  const { id, decision, by, because, expired } = verdict
-  const state: HalfState = decision === 'commit' ? 'committed' : 'rolled-back'
+  const { id, by, because } = verdict
+  const state = stateAfter(verdict.decision)
   const [decided] = await connection.all(
     `update waybill_halves set state = ?, check_at = null, decided_at = waybill_now(), decided_by = ?, because = ?,
        eligible_at = case when ? = 'committed' then greatest(eligible_at, waybill_now()) else eligible_at end
      where id = ? and state in ('prepared', 'in-doubt')
-     returning eligible_at > waybill_now() and eligible_at > published_at as delayed`,
+     returning service, topic, dedup_key, eligible_at > waybill_now() and eligible_at > published_at as is_delayed`,
     state,
     by,
     because,
@@ -72,28 +21,8 @@ export async function decideHalf(connection: PgConnection, verdict: HalfVerdict)
     id,
   )
   if (!decided) return assertSameDecision(connection, id, state)
-  if (state === 'committed') {
-    // A half that is also delayed waits for its time; it orders at its due or decision time (P18).
-    const table = decided['delayed'] === true ? 'waybill_delayed' : 'waybill_messages'
-    await connection.run(
-      `insert into ${table} (${messageColumns}) select ${messageColumns} from waybill_halves where id = ?`,
-      id,
-    )
-    return
-  }
-  // Only while it is still this one's: a key that expired may have another holder by now.
-  await connection.run(
-    'delete from waybill_dedup_keys where (service, topic, dedup_key) = (select service, topic, dedup_key from waybill_halves where id = ?) and message_id = ?',
-    id,
-    id,
-  )
-  await connection.run(
-    `insert into waybill_ended (message_id, state, service, topic, tag, key, sharding_key, published_at, at, because)
-     select id, ?, service, topic, tag, key, sharding_key, published_at, waybill_now(), ? from waybill_halves where id = ?`,
-    expired ? 'expired' : 'rolled-back',
-    because,
-    id,
-  )
+  if (state === 'committed') return enterLog(connection, id, decided['is_delayed'])
+  return endHalf(connection, verdict, decided)
 }
 
 async function assertSameDecision(connection: PgConnection, id: MessageId, state: HalfState): Promise<void> {
@@ -101,13 +30,7 @@ async function assertSameDecision(connection: PgConnection, id: MessageId, state
     'select state, decided_by, decided_at from waybill_halves where id = ?',
     id,
   )
-  if (!row) throw new WaybillError('half.unknown', `there is no half message ${id} in this database`, { id })
-  if (row['state'] === state) return
-  throw new WaybillError(
-    'half.already-decided',
-    `half message ${id} was ${String(row['state'])} by ${String(row['decided_by'])} before; a decision is final, so this transaction must not commit`,
-    { id, winner: row['state'], by: row['decided_by'], at: row['decided_at'] },
-  )
+  checkSameDecision(id, state, row)
 }
 
 export async function takeChecks(
@@ -127,76 +50,7 @@ export async function takeChecks(
     JSON.stringify(topics),
     limit,
   )
-  return rows.map(toHalf).toSorted((a, b) => a.publishedAt - b.publishedAt)
-}
-
-export async function recordUnknown(
-  connection: PgConnection,
-  id: MessageId,
-  answered: boolean,
-  checkAt: number,
-  because: string,
-): Promise<void> {
-  const column = answered ? 'checks' : 'failures'
-  await connection.run(
-    `update waybill_halves set ${column} = ${column} + 1, check_at = ?, because = ? where id = ? and state = 'prepared'`,
-    checkAt,
-    because,
-    id,
-  )
-}
-
-export async function doubtHalf(connection: PgConnection, id: MessageId, because: string): Promise<void> {
-  await connection.run(
-    "update waybill_halves set state = 'in-doubt', check_at = null, because = ? where id = ? and state = 'prepared'",
-    because,
-    id,
-  )
-}
-
-export async function nextCheck(
-  connection: PgConnection,
-  service: string,
-  topics: readonly string[],
-): Promise<{ readonly at: number | undefined; readonly now: number }> {
-  const [row] = await connection.all(
-    `select min(check_at) as at, waybill_now() as now from waybill_halves where service = ? and state = 'prepared' and topic in (${texts})`,
-    service,
-    JSON.stringify(topics),
-  )
-  return { at: (row!['at'] as number | null) ?? undefined, now: row!['now'] }
-}
-
-export async function listHalves(
-  connection: PgConnection,
-  filter: HalfFilter,
-): Promise<readonly StoredHalf[]> {
-  const where = [`state in (${texts})`]
-  const params: PgValue[] = [JSON.stringify(filter.states ?? ['prepared', 'in-doubt'])]
-  const add = (condition: string, value: PgValue | undefined): void => {
-    if (value === undefined) return
-    where.push(condition)
-    params.push(value)
-  }
-  add('id = ?', filter.id)
-  add('key = ?', filter.key)
-  add('topic = ?', filter.topic)
-  const rows = await connection.all(
-    `select * from waybill_halves where ${where.join(' and ')} order by published_at, pos limit ?`,
-    ...params,
-    Math.min(filter.limit ?? limitDefault, limitMax),
-  )
-  return rows.map(toHalf)
-}
-
-function toHalf(row: PgRow): StoredHalf {
-  return {
-    ...toLogged(row),
-    state: row['state'],
-    checks: row['checks'],
-    failures: row['failures'],
-    decidedAt: row['decided_at'],
-    decidedBy: row['decided_by'],
-    because: row['because'],
-  }
+  return rows
+    .map((row) => toHalf(row, connection.dialect.names))
+    .toSorted((a, b) => a.publishedAt - b.publishedAt)
 }

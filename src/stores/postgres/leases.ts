@@ -1,9 +1,10 @@
-import { WaybillError } from '../../core/errors.ts'
+import { WaybillError, isWaybillError } from '../../core/errors.ts'
 import type { OwnerId } from '../../core/ids.ts'
 import type { Lease, QueueName, ReaderMembership, Share } from '../../core/store.ts'
 import type { PgConnection } from './connection.ts'
 import type { PgRow } from './driver.ts'
 import { atPlaces, rangeOf } from './places.ts'
+import { endingZombies, moments } from './zombies.ts'
 
 /** True while the lease's fence is the current one. Bind with `fenceParams`. */
 export const fenceHolds =
@@ -77,7 +78,12 @@ async function shareOne(
 
 /** Heartbeats of one reader take turns: each sees who the others are and what they hold. */
 export async function lockMembers(connection: PgConnection, reader: string): Promise<void> {
-  await connection.all('select pg_advisory_xact_lock(hashtextextended(?, 7261847004))', reader)
+  const lock = 'hashtextextended(?, 7261847004)'
+  const [row] = await connection.all(`select pg_try_advisory_xact_lock(${lock}) as is_locked`, reader)
+  if (row!['is_locked']) return
+  await endingZombies(connection, moments, () =>
+    connection.all(`select pg_advisory_xact_lock(${lock})`, reader),
+  )
 }
 
 export async function hasOpening(
@@ -138,7 +144,10 @@ async function takeOver(
 ): Promise<void> {
   for (const row of await takeable(connection, reader, count)) {
     const name = [reader.reader, row['topic'] as string, row['queue'] as number] as const
-    if (row['owner'] !== null) await suspectRunning(connection, name, row['running_max'])
+    if (row['owner'] !== null) {
+      if (!(await freesCursor(connection, name))) continue
+      await suspectRunning(connection, name, row['running_max'])
+    }
     await connection.run(
       'update waybill_leases set owner = ?, fence = fence + 1, expires_at = waybill_now() + ?, running_max = ? where reader = ? and topic = ? and queue = ?',
       owner,
@@ -146,6 +155,27 @@ async function takeOver(
       reader.runningMax,
       ...name,
     )
+  }
+}
+
+/**
+ * The lapsed owner's last effect may have moved the cursor and still be open, in a process that stands still. Answers false if it
+ * cannot be ended: the queue is left alone for now, and the heartbeat goes on to the others.
+ */
+async function freesCursor(
+  connection: PgConnection,
+  name: readonly [string, string, number],
+): Promise<boolean> {
+  const lock = 'select 1 from waybill_cursors where reader = ? and topic = ? and queue = ? for update'
+  if ((await connection.all(`${lock} skip locked`, ...name)).length > 0) return true
+  await connection.run('savepoint before_cursor')
+  try {
+    await endingZombies(connection, { waitMs: 0 }, () => connection.all(lock, ...name))
+    return true
+  } catch (error) {
+    if (!isWaybillError(error, 'store.busy')) throw error
+    await connection.run('rollback to savepoint before_cursor')
+    return false
   }
 }
 

@@ -1,8 +1,8 @@
 import type { MessageId } from '../../core/ids.ts'
 import type { Lease, QueueLag, ReadMessage, RelayedBatch } from '../../core/store.ts'
 import type { PgConnection } from './connection.ts'
-import type { PgRow } from './driver.ts'
-import type { GroupOrder } from './groups.ts'
+import type { PgRow, PgValue } from './driver.ts'
+import type { GroupOrder } from '../sql/group-rules.ts'
 import { fenceHolds, fenceParams, leaseLost } from './leases.ts'
 import { messageColumns, toLogged } from './rows.ts'
 import { atPlaces, rangeOf } from './places.ts'
@@ -29,24 +29,20 @@ export async function read(
   limit: number,
   order: GroupOrder,
 ): Promise<readonly ReadMessage[]> {
-  const ended = sequencing.endedAt(lease, after)
-  let generation = ended === undefined ? undefined : await sequencing.portion()
-  if (generation !== undefined && generation === ended) return []
+  const known = sequencing.endOf(lease)
+  const isAtEnd = after >= known
+  if (isAtEnd) await sequencing.portion()
+  if (after >= sequencing.endOf(lease)) return []
   let found = await readSequenced(connection, lease, after, limit, order)
-  if (generation === undefined && found.length < limit) {
+  if (!isAtEnd && found.length < limit) {
     // There may be more that no window holds yet, or that somebody else has just put into sequence.
-    generation = await sequencing.portion()
-    found = await readSequenced(connection, lease, after, limit, order)
+    await sequencing.portion()
+    if (sequencing.endOf(lease) !== known) found = await readSequenced(connection, lease, after, limit, order)
   }
-  const last = found.at(-1)
-  if (!last) {
-    const next = await nextPlace(connection, lease, after)
-    if (next !== undefined)
-      return (await readSequenced(connection, lease, next - 1, limit, order)).map(toRead)
-  }
-  if (generation !== undefined && (!last || last['pos'] === last['log_end']))
-    sequencing.ended(lease, last ? last['pos'] : after, generation)
-  return found.map(toRead)
+  if (found.length > 0) return found.map(toRead)
+  const next = await nextPlace(connection, lease, after)
+  if (next === undefined) return []
+  return (await readSequenced(connection, lease, next - 1, limit, order)).map(toRead)
 }
 
 async function readSequenced(
@@ -56,18 +52,31 @@ async function readSequenced(
   limit: number,
   order: GroupOrder,
 ): Promise<readonly PgRow[]> {
-  const { reader, topic, queue } = lease
+  const { reader } = lease
   const range = rangeOf(lease, after, after + limit)
-  const end = '(select seq from waybill_ends where topic = ? and queue = ?) as log_end'
   if (reader.startsWith('@land')) {
-    const sql = `select x.seq as pos, ${fields}, ${end} from ${atPlaces} order by x.seq`
-    return connection.all(sql, topic, queue, ...range)
+    const sql = `select x.seq as pos, ${fields}, ${fenceHolds} as is_held from ${atPlaces} order by x.seq`
+    return checkHeld(lease, await connection.all(sql, ...fenceParams(lease), ...range))
   }
   const blocked = order.ordered ? `m.sharding_key is not null and ${blockedBy(order, 'y')}` : 'false'
-  const sql = `select x.seq as pos, ${fields}, d.state, ${end}, ${blocked} as blocked
-    from ${atPlaces} left join waybill_dispositions d on d.grp = ? and d.message_id = m.id
-    cross join lateral (select m.topic, m.sharding_key, x.seq) y order by x.seq`
-  return connection.all(sql, topic, queue, ...(order.ordered ? [reader] : []), ...range, reader)
+  // As a join the planner would read all of the group's dispositions for each message.
+  const state =
+    '(select d.state from waybill_dispositions d where d.grp = ? and d.message_id = m.id) as state'
+  const isHeld = reader.startsWith('@') ? fenceHolds : 'true'
+  const sql = `select x.seq as pos, ${fields}, ${state}, ${blocked} as blocked, ${isHeld} as is_held
+    from ${atPlaces} cross join lateral (select m.topic, m.sharding_key, x.seq) y order by x.seq`
+  const asked = [reader, ...(order.ordered ? [reader] : [])]
+  const fence = reader.startsWith('@') ? fenceParams(lease) : []
+  return checkHeld(lease, await connection.all(sql, ...asked, ...fence, ...range))
+}
+
+/**
+ * A carrier passes on what it reads before it writes anything here, so it must hear while it reads that its position is of a state
+ * that is gone (P12). Claims of a group ask by themselves.
+ */
+function checkHeld(lease: Lease, rows: readonly PgRow[]): readonly PgRow[] {
+  if (rows[0] && !rows[0]['is_held']) throw leaseLost(lease)
+  return rows
 }
 
 /** The next place that still has a message: a purge leaves empty ones, which a group that begins at the oldest must not stop at. */
@@ -112,33 +121,37 @@ export async function peek(
   return row && { position, id: row['id'] as MessageId }
 }
 
-export async function advance(
+export async function advance(connection: PgConnection, lease: Lease, position: number): Promise<void> {
+  const changed = await connection.run(moveCursor, ...moved(lease, position))
+  if (changed === 0) throw leaseLost(lease)
+}
+
+const moveCursor = `update waybill_cursors set pos = greatest(pos, ?) where reader = ? and topic = ? and queue = ? and ${fenceHolds}`
+
+function moved(lease: Lease, position: number): readonly PgValue[] {
+  return [position, lease.reader, lease.topic, lease.queue, ...fenceParams(lease)]
+}
+
+/** One statement, and so a transaction of its own. */
+export async function advanceRelayed(
   connection: PgConnection,
   lease: Lease,
   position: number,
-  relayed: RelayedBatch | undefined,
+  relayed: RelayedBatch,
 ): Promise<void> {
-  const changed = await connection.run(
-    `update waybill_cursors set pos = greatest(pos, ?) where reader = ? and topic = ? and queue = ? and ${fenceHolds}`,
-    position,
-    lease.reader,
-    lease.topic,
-    lease.queue,
-    ...fenceParams(lease),
-  )
-  if (changed === 0) throw leaseLost(lease)
-  if (!relayed) return
-  await connection.run(
-    `insert into waybill_relay_batches (topic, queue, from_pos, to_pos, count, transport, proof, at) values (?, ?, ?, ?, ?, ?, ?, waybill_now())
+  const recorded = await connection.run(
+    `with moved as (${moveCursor} returning topic, queue)
+     insert into waybill_relay_batches (topic, queue, from_pos, to_pos, count, transport, proof, at)
+     select topic, queue, ?::bigint, ?::bigint, ?::integer, ?, ?, waybill_now() from moved
      on conflict (topic, queue, from_pos) do update set to_pos = excluded.to_pos, count = excluded.count, transport = excluded.transport, proof = excluded.proof, at = excluded.at`,
-    lease.topic,
-    lease.queue,
+    ...moved(lease, position),
     relayed.from,
     position,
     relayed.count,
     relayed.transport,
     relayed.proof,
   )
+  if (recorded === 0) throw leaseLost(lease)
 }
 
 export async function lag(connection: PgConnection, sequencing: Sequencing): Promise<readonly QueueLag[]> {

@@ -4,6 +4,7 @@ import { PgConnection, type StatementTexts, inSchema } from './connection.ts'
 import type { PgDriver, PgRunner } from './driver.ts'
 import { coded } from './errors.ts'
 import { migrations } from './migrations/index.ts'
+import type { Migration } from './migrations/migration.ts'
 
 export const schemaVersion = migrations.at(-1)!.version
 /** DDL must not queue behind a business transaction and make everybody else queue behind it (P14). */
@@ -30,11 +31,16 @@ export function migrationScript(schema: string): string {
  * Brings the schema up to this code's version, in one transaction: processes that start together apply it once.
  * @throws WaybillError `store.schema-too-new`, `store.busy`
  */
-export async function migrate(driver: PgDriver<never>, texts: StatementTexts, ports: Ports): Promise<void> {
-  if ((await installedVersion(new PgConnection(driver, texts))) === schemaVersion) return
+export async function migrate(
+  driver: PgDriver<never>,
+  texts: StatementTexts,
+  ports: Ports,
+  steps: readonly Migration[] = migrations,
+): Promise<void> {
+  if ((await installedVersion(new PgConnection(driver, texts))) === steps.at(-1)!.version) return
   for (let tries = 1; ; tries++) {
     try {
-      return await migrateOnce(driver, texts, ports)
+      return await migrateOnce(driver, texts, ports, steps)
     } catch (error) {
       if ((error as { code?: unknown }).code !== 'store.busy' || tries === lockTriesMax) throw error
       await new Promise<void>((resolve) => ports.clock.after(lockPauseMs, resolve))
@@ -42,7 +48,12 @@ export async function migrate(driver: PgDriver<never>, texts: StatementTexts, po
   }
 }
 
-async function migrateOnce(driver: PgDriver<never>, texts: StatementTexts, ports: Ports): Promise<void> {
+async function migrateOnce(
+  driver: PgDriver<never>,
+  texts: StatementTexts,
+  ports: Ports,
+  steps: readonly Migration[],
+): Promise<void> {
   const session = await driver.session()
   const run = async (text: string): Promise<void> => void (await session.query(text, []))
   try {
@@ -58,7 +69,7 @@ async function migrateOnce(driver: PgDriver<never>, texts: StatementTexts, ports
       "insert into waybill_meta values ('epoch', ?) on conflict do nothing",
       ports.ids.epoch(),
     )
-    for (const step of migrations.filter(({ version }) => version > before))
+    for (const step of steps.filter(({ version }) => version > before))
       for (const statement of statementsOf(step.sql + recordVersion(step.version, step.worksWithSince)))
         await run(inSchema(statement, texts.schema))
     await run('commit')

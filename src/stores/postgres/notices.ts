@@ -5,10 +5,15 @@ import type { PgDriver } from './driver.ts'
 /** Publishers that commit one after the other tell the other processes at most this often. */
 const tellEveryMs = 5
 
+/** A notice need not be on disk. */
+const notify = "select set_config('synchronous_commit', 'off', true), pg_notify($1, $2)"
+
 /** Tells readers that the log has grown: at once in this process, in the others by a NOTIFY outside of every business transaction. */
 export class Notices {
   readonly #driver: PgDriver<never>
   readonly #channel: string
+  /** Says whose notices are this one's own, which it need not hear. */
+  readonly #sender: string
   readonly #ports: Ports
   readonly #watching = new Set<() => void>()
   #stopListening: (() => void) | undefined
@@ -18,12 +23,15 @@ export class Notices {
   constructor(driver: PgDriver<never>, texts: StatementTexts, ports: Ports) {
     this.#driver = driver
     this.#channel = `waybill_${texts.schema}`
+    this.#sender = ports.ids.owner()
     this.#ports = ports
   }
 
   watch(changed: () => void): () => void {
     this.#watching.add(changed)
-    this.#stopListening ??= this.#driver.listen(this.#channel, () => this.#changed())
+    this.#stopListening ??= this.#driver.listen(this.#channel, (sender) => {
+      if (sender !== this.#sender) this.#changed()
+    })
     return () => {
       this.#watching.delete(changed)
       if (this.#watching.size === 0) this.stop()
@@ -45,7 +53,7 @@ export class Notices {
     this.#isTelling = true
     this.#isNewSince = false
     try {
-      await this.#driver.query(`select pg_notify('${this.#channel}', '')`, [])
+      await this.#driver.query(notify, [this.#channel, this.#sender])
     } catch {
       // They poll.
     }

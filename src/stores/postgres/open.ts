@@ -61,7 +61,7 @@ class OpenedPostgres<Tx> implements OpenDatabase<Tx> {
           return this.#epoch!
         },
       },
-      sequencing: new Sequencing(driver as PgDriver<never>, texts),
+      sequencing: new Sequencing(driver as PgDriver<never>, texts, ports.clock),
       connectionOf: (tx) => this.#connectionOf(tx),
       appended: (tx) => this.#appended(tx),
       watch: (changed) => this.#notices.watch(changed),

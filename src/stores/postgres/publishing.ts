@@ -4,7 +4,8 @@ import type { PublishedEnvelope } from '../../core/message.ts'
 import { queueOf } from '../../core/queue.ts'
 import type { Appended, TopicDeclaration } from '../../core/store.ts'
 import type { PgConnection } from './connection.ts'
-import { elements, fromJsonElements, messageColumns, messageParams, toJsonElement, toParams } from './rows.ts'
+import { columnsOf } from './column-values.ts'
+import { elements, messageColumns, toParams } from './rows.ts'
 
 const dedupWindowMs = 24 * 3_600_000
 
@@ -20,14 +21,6 @@ on conflict (service, topic, dedup_key) do update set
 returning service, topic, dedup_key, message_id`
 
 type Table = 'waybill_messages' | 'waybill_delayed'
-const insertOne = (table: Table): string =>
-  `insert into ${table} (${messageColumns}) values (${messageParams})`
-const insertMany = (table: Table): string => `insert into ${table} (${messageColumns}) ${fromJsonElements}`
-const one = { waybill_messages: insertOne('waybill_messages'), waybill_delayed: insertOne('waybill_delayed') }
-const many = {
-  waybill_messages: insertMany('waybill_messages'),
-  waybill_delayed: insertMany('waybill_delayed'),
-}
 
 /** One statement where all messages are plain: no dedup key, none delayed. */
 export async function append(
@@ -74,14 +67,9 @@ async function insert(
   messages: readonly PublishedEnvelope[],
   queueFor: (message: PublishedEnvelope) => number,
 ): Promise<void> {
-  const [first] = messages
-  if (!first) return
-  if (messages.length === 1) await connection.run(one[table], ...toParams(first, queueFor(first), null))
-  else
-    await connection.run(
-      many[table],
-      JSON.stringify(messages.map((message) => toJsonElement(message, queueFor(message), null))),
-    )
+  if (messages.length === 0) return
+  const { select, params } = columnsOf(messages.map((message) => toParams(message, queueFor(message), null)))
+  await connection.run(`insert into ${table} (${messageColumns}) ${select}`, ...params)
 }
 
 /** "Published before" would be a lie: the half message that holds the key may still be rolled back (P27). */

@@ -1,8 +1,8 @@
 import { dueReader } from '../../core/delayed.ts'
 import type { PgAccess } from './access.ts'
 import type { PgConnection } from './connection.ts'
-import { readersIn } from './groups.ts'
-import { recordKeptSince } from './kept-since.ts'
+import { readersIn } from '../sql/groups.ts'
+import { recordKeptSince } from '../sql/kept-since.ts'
 
 /** Runs that one transaction looks at: short enough for writers that wait meanwhile. */
 const runsMax = 200
@@ -33,10 +33,14 @@ async function purgeMessages({ read, write }: PgAccess, before: number): Promise
     const params = [row['topic'], row['queue'], row['pos'], before] as const
     if ((await read.all(`${passed} limit 1`, ...params)).length === 0) continue
     dropped += await write(async (connection) => {
-      const count = await connection.run(`delete from waybill_messages where pos in (${passed})`, ...params)
+      const count = await connection.run(
+        `delete from waybill_messages where pos = any (array(${passed}))`,
+        ...params,
+      )
       await connection.run(
-        `delete from waybill_runs r where r.topic = ? and r.queue = ? and r.seq_to <= ?
-           and not exists (select 1 from unnest(r.positions) p(pos) join waybill_messages m on m.pos = p.pos)`,
+        `delete from waybill_runs r where r.topic = ? and r.queue = ? and r.seq_to = any (array(${emptied}))`,
+        row['topic'],
+        row['queue'],
         row['topic'],
         row['queue'],
         row['pos'],
@@ -48,16 +52,21 @@ async function purgeMessages({ read, write }: PgAccess, before: number): Promise
   return dropped
 }
 
+const oldestRuns = `(select * from waybill_runs where topic = ? and queue = ? order by seq_to limit ${runsMax}) r`
+
+// One look into an index for each position, as a scalar: planned while the tables were small, a join reads all of the log.
 /** The oldest of a queue that every reader has passed. */
-const passed = `select m.pos from (
-    select seq_from, positions from waybill_runs where topic = ? and queue = ? order by seq_to limit ${runsMax}
-  ) r, unnest(r.positions) with ordinality p(pos, ord) join waybill_messages m on m.pos = p.pos
-  where r.seq_from + p.ord - 1 <= ? and m.published_at < ?`
+const passed = `select p.pos from ${oldestRuns}, unnest(r.positions) with ordinality p(pos, ord)
+  where r.seq_from + p.ord - 1 <= ? and (select m.published_at from waybill_messages m where m.pos = p.pos) < ?`
+
+/** Of the oldest runs that every reader has passed, those of which no message is left. */
+const emptied = `select r.seq_to from ${oldestRuns} where r.seq_to <= ? and not exists (
+    select 1 from unnest(r.positions) p(pos) where (select m.pos from waybill_messages m where m.pos = p.pos) is not null)`
 
 /** In the order of their key: an index by time would cost every receipt more than a look at all of them now and then. */
 async function purgeReceipts({ read, write }: PgAccess, before: number): Promise<void> {
   const outlived = `d.grp = ? and d.message_id > ? and d.message_id <= ? and d.state in ('done', 'discarded', 'filtered') and d.at < ?
-    and not exists (select 1 from waybill_messages m where m.id = d.message_id)`
+    and (select m.pos from waybill_messages m where m.id = d.message_id) is null`
   for (const group of await readersIn(read)) {
     for (let after = ''; ;) {
       const upTo = await lastOfPortion(read, group, after)

@@ -2,7 +2,7 @@ import { type DispositionState, type State, dispositionStates } from '../../core
 import type { SearchQuery } from '../../core/store.ts'
 import { placeOf } from './places.ts'
 import { texts } from './rows.ts'
-import { type Sql, joined, raw, sql } from './sql.ts'
+import { type Sql, joined, raw, sql } from '../sql/sql.ts'
 
 /** How far beyond its cursor a group is taken to have handled messages. */
 const aheadMax = 10_000

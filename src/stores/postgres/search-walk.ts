@@ -2,7 +2,7 @@ import type { PgConnection } from './connection.ts'
 import type { PgRow } from './driver.ts'
 import { runMax } from './places.ts'
 import { type Walk, and } from './search-queries.ts'
-import { sql } from './sql.ts'
+import { sql } from '../sql/sql.ts'
 
 /** Each round looks this much further back than the one before: in all not much more than has to be looked at. */
 const widening = 4

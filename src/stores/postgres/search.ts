@@ -4,7 +4,7 @@ import type { Found, SearchQuery } from '../../core/store.ts'
 import type { PgAccess } from './access.ts'
 import type { PgConnection } from './connection.ts'
 import type { PgRow } from './driver.ts'
-import { readersIn } from './groups.ts'
+import { readersIn } from '../sql/groups.ts'
 import { outcomesOf } from './outcomes.ts'
 import { placeOf } from './places.ts'
 import { texts, toSource } from './rows.ts'
@@ -12,7 +12,7 @@ import { searchElsewhere } from './search-elsewhere.ts'
 import { askedOf } from './search-queries.ts'
 import { newestOnWalk } from './search-walk.ts'
 import type { Sequencing } from './sequencing.ts'
-import { joined, sql } from './sql.ts'
+import { joined, sql } from '../sql/sql.ts'
 
 const limitDefault = 100
 const limitMax = 1_000

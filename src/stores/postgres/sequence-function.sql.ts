@@ -12,22 +12,45 @@ import { runMax } from './places.ts'
  * - Without sequential scans the one row of the sequencer looks so dear to the planner that it would be compiled, for 70 ms each time.
  */
 export const sequenceFunction = `
--- After a restore into another cluster or database, whose xids are others (P12): what was not in sequence is put there by position, once,
--- and what is visible from here on counts as read. Publishers may be at work: what they commit after this statement's snapshot has xids
--- that the next windows look for, and what was restored gets one that they do not.
-create function waybill_rebase() returns void language plpgsql volatile as $$
+-- What was remembered of this database need not be true any more (P12): its server was started anew, and maybe on older files; another
+-- server was promoted, and may lack what the former had; or it is a dump that was restored here. Whoever holds a lease goes by what it
+-- remembers, so it is fenced. Another timeline, cluster or database begins a new epoch. Answers whether one began.
+create function waybill_rebase() returns boolean language plpgsql volatile as $$
 declare
   s waybill_sequencer;
+  here text := waybill_cluster();
   the_floor bigint;
-  snapshot pg_snapshot;
 begin
+  if pg_is_in_recovery() then return false; end if;
   perform set_config('synchronous_commit', 'on', true);
-  -- A sequence that was restored older than its table would give out positions again.
-  select greatest(coalesce((select max(pos) from waybill_messages), 0), (select floor from waybill_sequencer)) into the_floor;
-  if the_floor > (select last_value from waybill_positions) then perform setval('waybill_positions', the_floor); end if;
+  -- Before anything draws this transaction's xid: rows of later ones must lie above the floor.
   select case when is_called then last_value else last_value - 1 end into the_floor from waybill_positions;
   select * into s from waybill_sequencer for update;
-  if s.cluster = waybill_cluster() then return; end if;
+  if s.server = waybill_server() then return false; end if;
+  -- Above every fence of a future that is gone.
+  update waybill_leases set fence = greatest(fence + 1, waybill_now());
+  if s.cluster <> here then
+    update waybill_cursors set previous_epoch = epoch, epoch_began = pos, epoch = gen_random_uuid()::text;
+    insert into waybill_audit (at, actor, because, action) values (waybill_now(), 'waybill',
+      'this database is on another server, timeline or cluster than before: it was restored or promoted, and may be an older state', 'epoch');
+  end if;
+  if split_part(s.cluster, '/', 1) <> split_part(here, '/', 1) then perform waybill_resequence(the_floor); end if;
+  update waybill_sequencer set server = waybill_server(), cluster = here, generation = greatest(generation + 1, waybill_now());
+  update waybill_ends set generation = (select generation from waybill_sequencer);
+  return s.cluster <> here;
+end $$;
+
+-- After a restore into another cluster or database, whose xids are others: what was not in sequence is put there by position, once, and
+-- what is visible from here on counts as read. Publishers may be at work: what they commit after this statement's snapshot has xids that
+-- the next windows look for, and what was restored gets one that they do not.
+create function waybill_resequence(the_floor bigint) returns void language plpgsql volatile as $$
+declare
+  used bigint;
+  snapshot pg_snapshot;
+begin
+  -- A sequence that was restored older than its table would give out positions again.
+  select greatest(coalesce((select max(pos) from waybill_messages), 0), (select floor from waybill_sequencer)) into used;
+  if used > (select last_value from waybill_positions) then perform setval('waybill_positions', used); end if;
   with now as materialized (
     select pg_current_snapshot() as snapshot
   ), missing as materialized (
@@ -40,19 +63,29 @@ begin
     group by b.topic, b.queue, b.nth / ${runMax} order by 1, 2, 3
     returning topic, queue, seq_to
   ), ends as (
-    insert into waybill_ends (topic, queue, seq) select topic, queue, max(seq_to) from runs group by topic, queue
+    insert into waybill_ends (topic, queue, seq, generation) select topic, queue, max(seq_to), 0 from runs group by topic, queue
     on conflict (topic, queue) do update set seq = excluded.seq
   ), settled as (
     update waybill_messages set xid = '2' where xid >= (select pg_snapshot_xmin(now.snapshot) from now)
   )
   select now.snapshot into snapshot from now;
-  update waybill_sequencer set cluster = waybill_cluster(), from_snapshot = snapshot, floor = the_floor, next = pg_current_xact_id(),
-    to_snapshot = null, to_floor = null, to_next = null, after = 0, generation = generation + 1;
+  update waybill_sequencer set from_snapshot = snapshot, floor = the_floor, next = pg_current_xact_id(),
+    to_snapshot = null, to_floor = null, to_next = null, after = 0;
 end $$;
 
-create function waybill_sequence(max_rows integer, out taken_rows integer, out at_generation bigint) language plpgsql volatile set enable_seqscan = off set jit = off as $$
+-- Answers how many, the generation after it, and the ends of the queues that have got new places since the one that is known.
+create function waybill_sequence(max_rows integer, known bigint, out taken_rows integer, out at_generation bigint, out ends json)
+  language plpgsql volatile set enable_seqscan = off set enable_bitmapscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
+begin
+  select w.taken_rows, w.at_generation into taken_rows, at_generation from waybill_window(max_rows) w;
+  select json_agg(json_build_array(topic, queue, seq)) into ends from waybill_ends where generation > known;
+end $$;
+
+create function waybill_window(max_rows integer, out taken_rows integer, out at_generation bigint) language plpgsql volatile as $$
 declare
   s waybill_sequencer;
+  seen pg_snapshot;
+  written pg_lsn;
   the_floor bigint;
   taken integer;
   last_pos bigint;
@@ -61,12 +94,14 @@ begin
     raise exception 'waybill_sequence needs a read committed transaction';
   end if;
   select * into s from waybill_sequencer;
-  if s.cluster <> waybill_cluster() then
+  if s.server <> waybill_server() and not pg_is_in_recovery() then
     perform waybill_rebase();
-    select * into s from waybill_sequencer;
+    -- As if there were more: a floor may only be read before the transaction has its xid, so the window is the next call's.
+    select max_rows, generation into taken_rows, at_generation from waybill_sequencer;
+    return;
   end if;
   if s.to_snapshot is null and not exists (
-    select 1 from waybill_messages where pos > s.floor and xid >= greatest(s.next, pg_snapshot_xmax(s.from_snapshot))
+    select 1 from waybill_messages where pos > s.floor and (xid >= greatest(s.next, pg_snapshot_xmax(s.from_snapshot))) is true
   ) and not exists (
     select 1 from waybill_messages where xid >= pg_snapshot_xmax(s.from_snapshot) and xid < s.next
   ) and not exists (
@@ -76,22 +111,31 @@ begin
     at_generation := s.generation;
     return;
   end if;
-  -- A publisher may run with it off: its rows must be on disk before any of them leaves the database.
-  perform set_config('synchronous_commit', 'on', true);
-  select case when is_called then last_value else last_value - 1 end into the_floor from waybill_positions;
+  select pg_current_snapshot() into seen;
+  select case when is_called then last_value else last_value - 1 end, pg_current_wal_insert_lsn() into the_floor, written from waybill_positions;
   select * into s from waybill_sequencer for update;
   if s.to_snapshot is null then
     select pg_current_snapshot(), the_floor, pg_current_xact_id(), 0 into s.to_snapshot, s.to_floor, s.to_next, s.after;
   end if;
+  -- A publisher may run with it off: its rows must be on disk before any of them is read. They are where nothing was committed since
+  -- what is flushed by now. Places that are lost with the server are given again, to readers whose cursors are lost with them; but
+  -- those of another database remember places.
+  if s.to_snapshot::text = seen::text and pg_current_wal_flush_lsn() >= written
+    and not exists (select 1 from waybill_cursors where reader like '@relay%' or reader like '@land%')
+  then
+    perform set_config('synchronous_commit', 'off', true);
+  else
+    perform set_config('synchronous_commit', 'on', true);
+  end if;
   with late as materialized (
     select pos, topic, queue from waybill_messages
-    where xid >= pg_snapshot_xmax(s.from_snapshot) and xid < s.next and pg_visible_in_snapshot(xid, s.to_snapshot) and pos > s.after
+    where xid >= pg_snapshot_xmax(s.from_snapshot) and xid < s.next and pg_visible_in_snapshot(xid, s.to_snapshot) and (pos > s.after) is true
     union all
     select pos, topic, queue from waybill_messages
-    where xid = any (array(select pg_snapshot_xip(s.from_snapshot))) and pg_visible_in_snapshot(xid, s.to_snapshot) and pos > s.after
+    where xid = any (array(select pg_snapshot_xip(s.from_snapshot))) and pg_visible_in_snapshot(xid, s.to_snapshot) and (pos > s.after) is true
   ), fresh as materialized (
     select pos, topic, queue from waybill_messages
-    where pos > greatest(s.floor, s.after) and xid >= greatest(s.next, pg_snapshot_xmax(s.from_snapshot))
+    where pos > greatest(s.floor, s.after) and (xid >= greatest(s.next, pg_snapshot_xmax(s.from_snapshot))) is true
       and pg_visible_in_snapshot(xid, s.to_snapshot)
     order by pos limit max_rows
   ), batch as materialized (
@@ -103,8 +147,8 @@ begin
     group by b.topic, b.queue
     returning topic, queue, seq_to
   ), ends as (
-    insert into waybill_ends (topic, queue, seq) select topic, queue, seq_to from runs
-    on conflict (topic, queue) do update set seq = excluded.seq
+    insert into waybill_ends (topic, queue, seq, generation) select topic, queue, seq_to, s.generation + 1 from runs
+    on conflict (topic, queue) do update set seq = excluded.seq, generation = excluded.generation
   )
   select count(*), max(pos) into taken, last_pos from batch;
   if taken < max_rows then

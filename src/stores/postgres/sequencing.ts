@@ -1,3 +1,4 @@
+import type { Clock } from '../../core/clock.ts'
 import type { QueueName } from '../../core/store.ts'
 import { type StatementTexts, inSchema } from './connection.ts'
 import type { PgDriver } from './driver.ts'
@@ -7,70 +8,74 @@ import { runMax } from './places.ts'
 /** Rows that one window portion takes: enough to be cheap for each, few enough to be short. No run holds more. */
 const portion = runMax
 
-interface Portion {
-  readonly taken: number
-  /** Grows whenever some queue gets new places. */
-  readonly generation: number
-}
+const rebase = 'select waybill_rebase() as began from waybill_sequencer where server <> waybill_server()'
 
 /**
  * Puts what is newly committed into sequence, for all readers of this process at once: whoever asks while one is on its way waits for
- * the next, since the first may have looked too early. Remembers where queues ended, so that a reader that has read everything asks
+ * the next, since the first may have looked too early. Remembers where queues end, so that a reader that has read everything asks
  * for nothing but whether there is anything new.
  */
 export class Sequencing {
   readonly #driver: PgDriver<never>
-  readonly #call: string
-  readonly #ends = new Map<string, { readonly position: number; readonly generation: number }>()
-  #running: Promise<Portion> | undefined
-  #next: Promise<Portion> | undefined
+  readonly #clock: Clock
+  readonly #function: string
+  readonly #rebase: string
+  readonly #ends = new Map<string, number>()
+  /** Grows whenever some queue gets new places. */
+  #generation = 0
+  #running: Promise<void> | undefined
+  #next: Promise<number> | undefined
 
-  constructor(driver: PgDriver<never>, texts: StatementTexts) {
+  constructor(driver: PgDriver<never>, texts: StatementTexts, clock: Clock) {
+    this.#clock = clock
     this.#driver = driver
-    this.#call = inSchema(`select taken_rows, at_generation from waybill_sequence(${portion})`, texts.schema)
+    this.#function = inSchema('waybill_sequence', texts.schema)
+    this.#rebase = inSchema(rebase, texts.schema)
   }
 
-  /** One portion. Answers the generation: while it is the same, there is nothing new. */
-  async portion(): Promise<number> {
-    return (await this.#portion()).generation
+  /** Notices that the database may be in an older state than the one that is remembered (P12). Answers whether a new epoch began. */
+  async rebase(): Promise<boolean> {
+    try {
+      const [row] = await this.#driver.alone(this.#rebase)
+      return row?.['began'] === true
+    } catch (error) {
+      throw coded(error)
+    }
+  }
+
+  /** The last place of a queue, as of the last portion. */
+  endOf(queue: QueueName): number {
+    return this.#ends.get(nameOf(queue)) ?? 0
   }
 
   /** Everything that was committed before the call. */
   async all(): Promise<void> {
-    while ((await this.#portion()).taken === portion);
+    while ((await this.portion()) === portion);
   }
 
-  /** At which generation this position was seen to be the queue's last; undefined if it was not. */
-  endedAt(queue: QueueName, position: number): number | undefined {
-    const end = this.#ends.get(nameOf(queue))
-    return end?.position === position ? end.generation : undefined
-  }
-
-  ended(queue: QueueName, position: number, generation: number): void {
-    this.#ends.set(nameOf(queue), { position, generation })
-  }
-
-  #portion(): Promise<Portion> {
-    if (!this.#running) return this.#start()
-    this.#next ??= this.#running.then(
-      () => this.#start(),
-      () => this.#start(),
-    )
+  /** One portion. Answers how many it took. Those who ask in one turn share one. */
+  portion(): Promise<number> {
+    this.#next ??= this.#begin()
     return this.#next
   }
 
-  #start(): Promise<Portion> {
+  async #begin(): Promise<number> {
+    await new Promise<void>((turn) => void this.#clock.afterTurn(turn))
+    await this.#running
     this.#next = undefined
-    this.#running = this.#once().finally(() => {
-      this.#running = undefined
-    })
-    return this.#running
+    const taking = this.#once()
+    this.#running = taking.then(ignore, ignore)
+    return taking
   }
 
-  async #once(): Promise<Portion> {
+  async #once(): Promise<number> {
+    const call = `${this.#function}(${portion}, ${this.#generation})`
     try {
-      const [row] = await this.#driver.alone(this.#call)
-      return { taken: Number(row!['taken_rows']), generation: Number(row!['at_generation']) }
+      const [row] = await this.#driver.alone(`select taken_rows, at_generation, ends::text from ${call}`)
+      this.#generation = Number(row!['at_generation'])
+      const ends = JSON.parse(row!['ends'] ?? '[]') as readonly [string, number, number][]
+      for (const [topic, queue, end] of ends) this.#ends.set(nameOf({ topic, queue }), end)
+      return Number(row!['taken_rows'])
     } catch (error) {
       throw coded(error)
     }
@@ -80,3 +85,5 @@ export class Sequencing {
 function nameOf({ topic, queue }: QueueName): string {
   return `${topic}/${queue}`
 }
+
+const ignore = (): void => {}

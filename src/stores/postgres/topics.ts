@@ -1,5 +1,5 @@
-import { WaybillError } from '../../core/errors.ts'
 import type { TopicDeclaration } from '../../core/store.ts'
+import { checkSame } from '../sql/topic-rules.ts'
 import type { PgConnection } from './connection.ts'
 
 /** The topics and their queue counts (P19). Remembers only what it saw committed, over a connection of its own. */
@@ -64,13 +64,4 @@ export class Topics {
 async function queuesIn(connection: PgConnection, name: string): Promise<number | undefined> {
   const [row] = await connection.all('select queues from waybill_topics where name = ?', name)
   return row?.['queues'] as number | undefined
-}
-
-function checkSame(topic: TopicDeclaration, stored: number): void {
-  if (stored === topic.queues) return
-  throw new WaybillError(
-    'topic.queues-differ',
-    `topic ${topic.name} has ${stored} queues in this database but is declared with ${topic.queues}; the number is fixed when the topic is created, so declare { queues: ${stored} }`,
-    { topic: topic.name, stored, declared: topic.queues },
-  )
 }

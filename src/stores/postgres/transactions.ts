@@ -1,9 +1,10 @@
 import type { TransactionStages } from '../../core/database.ts'
-import { WaybillError, reasonOf } from '../../core/errors.ts'
+import { WaybillError, isWaybillError, reasonOf } from '../../core/errors.ts'
 import type { Ports } from '../../core/ports.ts'
 import { PgConnection, type StatementTexts } from './connection.ts'
 import type { PgAnswer, PgDriver, PgSession, PgTransaction } from './driver.ts'
-import { coded, codedAtCommit } from './errors.ts'
+import { coded, codedAtCommit, codedOfWork } from './errors.ts'
+import { OwnConnection } from './zombies.ts'
 
 /** Waybill sets the isolation of its transactions itself: a server or role may have another default (P9). */
 export const readCommitted = 'isolation level read committed'
@@ -47,7 +48,8 @@ export class Transactions<Tx> {
 
   async #runOwn<R>(beginning: string, work: (connection: PgConnection) => Promise<R>): Promise<R> {
     const transaction = await opened(async () => begun(await this.#driver.session(), beginning))
-    return ended(transaction, () => work(new PgConnection(transaction, this.#texts)))
+    const aside = new PgConnection(this.#driver, this.#texts)
+    return ended(transaction, () => work(new OwnConnection(transaction, this.#texts, aside, this.#ports)))
   }
 
   /** A transaction around a user's work. See `OpenDatabase.transaction`. */
@@ -88,6 +90,9 @@ export const rollback = 'rollback'
 /** Does nothing, and is refused in a transaction that has failed. */
 export const probe = 'values (1)'
 
+/** The process of the server that is behind a connection. */
+export const backendPid = 'select pg_backend_pid() as pid'
+
 /** Whether the tag that a COMMIT was answered with says that nothing was committed. */
 export function saysRolledBack(command: string | undefined): boolean {
   return command === 'ROLLBACK'
@@ -98,31 +103,41 @@ export function aloneScript(statement: string): string {
   return `${beginReadCommitted}; ${statement}; commit`
 }
 
+/** A transaction whose connection need not go back to its pool. */
+interface Discardable extends PgTransaction {
+  /** Closes the connection at the end: it leads to a server that takes no writes, while a new one may lead elsewhere. */
+  discard?(): void
+}
+
 /** Begins a transaction on a session, to be ended with statements. */
-export async function begun(session: PgSession, beginning: string): Promise<PgTransaction> {
+export async function begun(session: PgSession, beginning: string): Promise<Discardable> {
   try {
     await session.query(beginning, [])
   } catch (error) {
     session.release(error)
     throw error
   }
+  let unfit: Error | undefined
   return {
     query: (text, params) => session.query(text, params),
+    discard: () => {
+      unfit = new Error('the server takes no writes')
+    },
     commit: async () => {
       const { command } = await releasing(session, 'commit')
       if (saysRolledBack(command)) throw rolledBackAtCommit()
     },
     // When the connection is gone, its server rolls back.
-    rollBack: () => releasing(session, rollback).then(noAnswer, noAnswer),
+    rollBack: () => releasing(session, rollback, unfit).then(noAnswer, noAnswer),
   }
 }
 
 const noAnswer = (): void => {}
 
-async function releasing(session: PgSession, statement: string): Promise<PgAnswer> {
+async function releasing(session: PgSession, statement: string, unfit?: Error): Promise<PgAnswer> {
   try {
     const answer = await session.query(statement, [])
-    session.release()
+    session.release(unfit)
     return answer
   } catch (error) {
     session.release(error)
@@ -139,13 +154,15 @@ async function opened<T>(begin: () => Promise<T>): Promise<T> {
 }
 
 /** Does the work, and ends the transaction: the work's failure and that of COMMIT are told apart. */
-export async function ended<R>(transaction: PgTransaction, work: () => Promise<R>): Promise<R> {
+export async function ended<R>(transaction: Discardable, work: () => Promise<R>): Promise<R> {
   let result: R
   try {
     result = await work()
-  } catch (error) {
+  } catch (thrown) {
+    const error = codedOfWork(thrown)
+    if (isWaybillError(error, 'store.read-only')) transaction.discard?.()
     await transaction.rollBack()
-    throw coded(error)
+    throw error
   }
   try {
     await transaction.commit()

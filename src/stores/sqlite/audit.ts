@@ -1,13 +1,6 @@
-import type { MessageId } from '../../core/ids.ts'
 import type { AuditNote } from '../../core/store.ts'
+import type { Audited } from '../sql/audit.ts'
 import type { SqliteConnection } from './driver.ts'
-
-/** What an act of an operator was about. */
-export interface Audited {
-  readonly group?: string
-  readonly id?: MessageId
-  readonly redrive?: string
-}
 
 export function audit(
   connection: SqliteConnection,

@@ -12,10 +12,11 @@ import type {
 } from '../../core/books.ts'
 import type { MessageId } from '../../core/ids.ts'
 import type { State } from '../../core/state.ts'
+import { topicNamesOf } from '../sql/fact-rows.ts'
+import { landingGroup } from '../sql/group-rules.ts'
 import type { SqliteAccess } from './access.ts'
 import type { Row, SqliteConnection } from './driver.ts'
-import { landedFacts, topicsOf } from './facts-rows.ts'
-import { landingGroup } from './groups.ts'
+import { landedFacts } from './facts-rows.ts'
 import { keptSince } from './kept-since.ts'
 import { inSnapshot } from './snapshot.ts'
 
@@ -70,7 +71,7 @@ function readersOf(connection: SqliteConnection, epoch: string): readonly BookRe
     )
     .map((row) => ({
       name: row['name'] as string,
-      topics: topicsOf(row['subscription'] as string),
+      topics: topicNamesOf(row['subscription'] as string),
       start: row['start'] as string,
       createdAt: row['created_at'] as number,
     }))

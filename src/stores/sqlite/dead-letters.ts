@@ -1,63 +1,31 @@
-import { type ErrorCode, WaybillError } from '../../core/errors.ts'
-import type { MessageId } from '../../core/ids.ts'
 import type { AuditNote, DeadLetter, DeadLetterFilter, DeadLetterKey } from '../../core/store.ts'
+import {
+  type SelectedLetter,
+  refuseCollisions,
+  toDeadLetter,
+  toSelected,
+  whereOf,
+} from '../sql/dead-letter-rows.ts'
+import { plainNames } from '../sql/dialect.ts'
+import { unordered } from '../sql/group-rules.ts'
+import { limitOf } from '../sql/limit.ts'
 import { audit } from './audit.ts'
 import { dropCopy, isBlocked, releaseFollower } from './dispositions.ts'
-import type { SqlValue, SqliteConnection } from './driver.ts'
-import { landingGroup, orderOf, unordered } from './groups.ts'
-
-const limitDefault = 100
-const limitMax = 1_000
-
-/** The `where` of a filter, or nothing where it leaves nothing out. The limit is not part of it. */
-export function whereOf(filter: DeadLetterFilter): {
-  readonly clause: string
-  readonly params: readonly SqlValue[]
-} {
-  const where: string[] = []
-  const params: SqlValue[] = []
-  const add = (condition: string, value: SqlValue | undefined): void => {
-    if (value === undefined) return
-    where.push(condition)
-    params.push(value)
-  }
-  add('grp = ?', filter.group)
-  add('topic = ?', filter.topic)
-  add('key = ?', filter.key)
-  add('message_id = ?', filter.id)
-  add('cause = ?', filter.cause)
-  add('dependency = ?', filter.dependency)
-  add('died_at >= ?', filter.since?.getTime())
-  add('died_at < ?', filter.until?.getTime())
-  return { clause: where.length > 0 ? `where ${where.join(' and ')}` : '', params }
-}
+import type { SqliteConnection } from './driver.ts'
+import { orderOf } from './groups.ts'
 
 export function listDeadLetters(
   connection: SqliteConnection,
   filter: DeadLetterFilter,
 ): readonly DeadLetter[] {
-  const { clause, params } = whereOf(filter)
+  const { clause, params } = whereOf(filter, plainNames)
   return connection
     .all(
       `select * from waybill_dead_letters ${clause} order by died_at, message_id limit ?`,
       ...params,
-      Math.min(filter.limit ?? limitDefault, limitMax),
+      limitOf(filter),
     )
-    .map((row) => ({
-      group: row['grp'] as string,
-      id: row['message_id'] as MessageId,
-      topic: row['topic'] as string,
-      tag: row['tag'] as string | null,
-      key: row['key'] as string | null,
-      shardingKey: row['sharding_key'] as string | null,
-      cause: row['cause'] as ErrorCode,
-      because: row['because'] as string,
-      dependency: row['dependency'] as string | null,
-      attempts: row['attempts'] as number,
-      generation: row['generation'] as number,
-      publishedAt: row['published_at'] as number,
-      diedAt: row['died_at'] as number,
-    }))
+    .map((row) => toDeadLetter(row, plainNames))
 }
 
 export function redrive(
@@ -73,7 +41,7 @@ export function redrive(
     const order = orderOf(connection, group) ?? unordered
     const waits = order.ordered && isBlocked(connection, group, message, order)
     const changed = connection.run(
-      "update waybill_dispositions set state = ?, due_at = ?, attempts = 0, generation = generation + 1, cause = null, because = null, at = ? where grp = ? and message_id = ? and state = 'dead'",
+      "update waybill_dispositions set state = ?, due_at = ?, attempts = 0, generation = generation + 1, cause = null, because = null, dependency = null, at = ? where grp = ? and message_id = ? and state = 'dead'",
       waits ? 'held' : 'retrying',
       waits ? null : now,
       now,
@@ -86,17 +54,6 @@ export function redrive(
     count++
   }
   return count
-}
-
-/** @throws WaybillError `dead-letter.unknown` */
-export function refuseCollisions(selection: readonly DeadLetterKey[]): void {
-  const collided = selection.find(({ group }) => group === landingGroup)
-  if (!collided) return
-  throw new WaybillError(
-    'dead-letter.unknown',
-    'a message that collides with the id of another cannot be redriven; discard it, and have its publisher send it under a new id',
-    { id: collided.id },
-  )
 }
 
 export function discardDead(
@@ -132,30 +89,18 @@ export function discardDead(
   return count
 }
 
-interface Selected extends DeadLetterKey {
-  readonly topic: string
-  readonly shardingKey: string | null
-  readonly position: number
-}
-
-function inLogOrder(connection: SqliteConnection, selection: readonly DeadLetterKey[]): readonly Selected[] {
+function inLogOrder(
+  connection: SqliteConnection,
+  selection: readonly DeadLetterKey[],
+): readonly SelectedLetter[] {
   return selection
-    .flatMap((key) => {
-      const row = connection.all(
-        "select topic, sharding_key, pos from waybill_dispositions where grp = ? and message_id = ? and state = 'dead'",
-        key.group,
-        key.id,
-      )[0]
-      return row
-        ? [
-            {
-              ...key,
-              topic: row['topic'] as string,
-              shardingKey: row['sharding_key'] as string | null,
-              position: row['pos'] as number,
-            },
-          ]
-        : []
-    })
+    .flatMap(({ group, id }) =>
+      connection.all(
+        "select grp, message_id, topic, sharding_key, pos from waybill_dispositions where grp = ? and message_id = ? and state = 'dead'",
+        group,
+        id,
+      ),
+    )
+    .map(toSelected)
     .sort((a, b) => a.position - b.position)
 }

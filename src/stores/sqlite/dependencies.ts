@@ -1,8 +1,7 @@
-import type { DependencyState, DependencyStore, ListedDependency } from '../../core/dependencies.ts'
+import type { DependencyStore, ListedDependency } from '../../core/dependencies.ts'
+import { silentMs, toSight } from '../sql/dependencies.ts'
+import { plainNames } from '../sql/dialect.ts'
 import type { SqliteAccess } from './access.ts'
-
-/** How long what an instance said is kept after it has fallen silent. */
-const silentMs = 24 * 3_600_000
 
 export function dependencyStore({ read, write, now }: SqliteAccess): DependencyStore {
   return {
@@ -31,14 +30,7 @@ export function dependencyStore({ read, write, now }: SqliteAccess): DependencyS
         connection
           .all('select * from waybill_dependencies order by name, owner')
           .map((row): ListedDependency => ({
-            name: row['name'] as string,
-            owner: row['owner'] as string,
-            service: row['service'] as string,
-            state: row['state'] as DependencyState,
-            since: row['since'] as number,
-            because: row['because'] as string | null,
-            groups: JSON.parse(row['groups'] as string) as string[],
-            until: row['until'] as number,
+            ...toSight(row, plainNames),
             isSilent: (row['until'] as number) < now(),
           })),
       ),

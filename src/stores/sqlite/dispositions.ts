@@ -3,7 +3,7 @@ import type { LoggedMessage } from '../../core/message.ts'
 import type { DispositionState } from '../../core/state.ts'
 import type { ClaimFrom, DueMessage, Lease, Settlement } from '../../core/store.ts'
 import type { SqliteConnection } from './driver.ts'
-import type { GroupOrder } from './groups.ts'
+import type { GroupOrder } from '../sql/group-rules.ts'
 import { assertFence, fenceHolds, fenceParams } from './leases.ts'
 import { blockedBy } from './log.ts'
 import { messageColumns, toLogged, toParams } from './rows.ts'
@@ -244,16 +244,6 @@ export function due(
       attempts: row['attempts'] as number,
       dueAt: row['due_at'] as number,
     }))
-}
-
-export function nextDue(connection: SqliteConnection, lease: Lease): number | undefined {
-  const row = connection.all(
-    "select min(due_at) as due_at from waybill_dispositions where grp = ? and topic = ? and queue = ? and state in ('retrying', 'running') and due_at is not null",
-    lease.reader,
-    lease.topic,
-    lease.queue,
-  )[0]
-  return (row?.['due_at'] as number | null) ?? undefined
 }
 
 /**

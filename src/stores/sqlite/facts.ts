@@ -12,10 +12,12 @@ import {
 } from '../../core/facts.ts'
 import type { MessageId } from '../../core/ids.ts'
 import type { State } from '../../core/state.ts'
+import { plainNames } from '../sql/dialect.ts'
+import { newestIds, toDispositionFacts, toMessageFacts, toReaderFacts } from '../sql/fact-rows.ts'
 import type { SqliteAccess } from './access.ts'
 import { bookStore } from './books.ts'
 import type { Row, SqliteConnection } from './driver.ts'
-import { groupFacts, landedFacts, sightFacts, toMessageFacts } from './facts-rows.ts'
+import { groupFacts, landedFacts, sightFacts } from './facts-rows.ts'
 import { keptSince } from './kept-since.ts'
 import { inSnapshot } from './snapshot.ts'
 
@@ -52,16 +54,9 @@ const byKey = [
   'select message_id as id, published_at from waybill_copies where key = ? order by published_at desc limit ?',
 ]
 
-/** Newest first, up to one more than are told about. */
 function idsOf(connection: SqliteConnection, asked: Asked): readonly MessageId[] {
   if ('id' in asked) return [asked.id]
-  const rows = byKey.flatMap((sql) => connection.all(sql, asked.key, messagesToldMax + 1))
-  const newestFirst = rows.toSorted(
-    (a, b) =>
-      (b['published_at'] as number) - (a['published_at'] as number) ||
-      ((a['id'] as string) < (b['id'] as string) ? 1 : -1),
-  )
-  return [...new Set(newestFirst.map((row) => row['id'] as MessageId))].slice(0, messagesToldMax + 1)
+  return newestIds(byKey.flatMap((sql) => connection.all(sql, asked.key, messagesToldMax + 1)))
 }
 
 /** Undefined if this database knows nothing of it. */
@@ -84,14 +79,14 @@ function messageOf(connection: SqliteConnection, id: MessageId): MessageFacts | 
     const relayed = place === 'log' ? relayedOf(connection, row) : null
     const suppressed = connection.all('select cause, at from waybill_suppressed where message_id = ?', id)
     return {
-      ...toMessageFacts(row, place, half, ended),
+      ...toMessageFacts(row, place, half, ended, plainNames),
       relayed,
       suppressed: suppressed.map(toSuppressed),
       groups: dispositionsOf(connection, row),
     }
   }
   const row = ended ?? half
-  return row && toMessageFacts(row, ended ? 'ended' : 'half', half, ended)
+  return row && toMessageFacts(row, ended ? 'ended' : 'half', half, ended, plainNames)
 }
 
 const toSuppressed = (row: Row): MessageFacts['suppressed'][number] => ({
@@ -123,7 +118,7 @@ const dispositionColumns =
 function dispositionsOf(connection: SqliteConnection, message: Row): readonly DispositionFacts[] {
   const of = [message['id'] as string, message['topic'] as string, message['queue'] as number]
   const rows = connection.all(
-    `select c.reader, c.pos as cursor, ${dispositionColumns} from waybill_cursors c
+    `select c.reader as grp, c.pos as cursor, ${dispositionColumns} from waybill_cursors c
        left join waybill_dispositions d on d.grp = c.reader and d.message_id = ?
      where c.topic = ? and c.queue = ? and c.reader not like '@land:%' and c.reader <> '${dueReader}'
      union all
@@ -134,33 +129,20 @@ function dispositionsOf(connection: SqliteConnection, message: Row): readonly Di
     ...of,
   )
   return rows.flatMap((row) => {
-    const isOwn = (row['reader'] as string).startsWith('@')
+    const isOwn = (row['grp'] as string).startsWith('@')
     const isWaiting = !isOwn && (row['cursor'] as number) < (message['pos'] as number)
     const state = (row['state'] as State | null) ?? (isWaiting ? 'waiting' : undefined)
-    return state === undefined ? [] : [toDisposition(connection, row, state)]
+    return state === undefined
+      ? []
+      : [toDispositionFacts(row, state, state === 'held' ? behindOf(connection, row) : null)]
   })
-}
-
-function toDisposition(connection: SqliteConnection, row: Row, state: State): DispositionFacts {
-  return {
-    group: row['reader'] as string,
-    state,
-    attempts: (row['attempts'] as number | null) ?? 0,
-    generation: (row['generation'] as number | null) ?? 0,
-    dueAt: row['due_at'] as number | null,
-    cause: row['cause'] as string | null,
-    because: row['because'] as string | null,
-    dependency: row['dependency'] as string | null,
-    at: row['at'] as number | null,
-    behind: state === 'held' ? behindOf(connection, row) : null,
-  }
 }
 
 function behindOf(connection: SqliteConnection, held: Row): DispositionFacts['behind'] {
   const head = connection.all(
     `select message_id, state from waybill_dispositions where grp = ? and topic = ? and sharding_key = ? and pos < ?
        and state in ('retrying', 'running', 'held', 'dead') order by pos limit 1`,
-    held['reader']!,
+    held['grp']!,
     held['topic']!,
     held['sharding_key'] ?? null,
     held['pos']!,
@@ -173,7 +155,7 @@ function readersOf(connection: SqliteConnection, messages: readonly MessageFacts
   return [...queues.values()].flatMap(({ topic, queue }) =>
     connection
       .all(
-        `select c.reader, c.pos, c.start_pos, l.owner, coalesce(l.expires_at, 0) as expires_at,
+        `select c.reader, c.topic, c.queue, c.pos, c.start_pos, l.owner, coalesce(l.expires_at, 0) as expires_at,
            (select count(*) from (select 1 from waybill_messages m where m.topic = c.topic and m.queue = c.queue and m.pos > c.pos limit ${waitingCountMax})) as waiting,
            iif(c.reader = '@relay', (select b.at from waybill_relay_batches b where b.topic = c.topic and b.queue = c.queue order by b.from_pos desc limit 1), null) as sent_at
          from waybill_cursors c left join waybill_leases l on l.reader = c.reader and l.topic = c.topic and l.queue = c.queue
@@ -181,16 +163,6 @@ function readersOf(connection: SqliteConnection, messages: readonly MessageFacts
         topic,
         queue,
       )
-      .map((row) => ({
-        reader: row['reader'] as string,
-        topic,
-        queue,
-        position: row['pos'] as number,
-        start: row['start_pos'] as number,
-        waiting: row['waiting'] as number,
-        owner: row['owner'] as string | null,
-        leaseUntil: row['expires_at'] as number,
-        sentAt: row['sent_at'] as number | null,
-      })),
+      .map(toReaderFacts),
   )
 }

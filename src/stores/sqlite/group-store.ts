@@ -1,6 +1,14 @@
-import { WaybillError } from '../../core/errors.ts'
-import type { GroupStore, Pause, StoredGroup } from '../../core/groups.ts'
+import type { GroupStore, StoredGroup } from '../../core/groups.ts'
 import type { AuditNote } from '../../core/store.ts'
+import {
+  checkConsumesHere,
+  checkEmpty,
+  checkKnown,
+  checkUnused,
+  open,
+  placesOfGroup,
+  toGroup,
+} from '../sql/group-rules.ts'
 import type { SqliteAccess } from './access.ts'
 import { audit } from './audit.ts'
 import type { Row, SqliteConnection } from './driver.ts'
@@ -10,17 +18,11 @@ export function groupStore({ read, write, now }: SqliteAccess): GroupStore {
     list: async () => read((connection) => listGroups(connection, now())),
     pause: (group, note) => write((connection) => pauseGroup(connection, group, note, now())),
     resume: (group, note) => write((connection) => resumeGroup(connection, group, note, now())),
-    paused: async (group) =>
-      read((connection) => {
-        const row = connection.lists('select at, actor, because from waybill_pauses where grp = ?', group)[0]
-        return row ? { at: row[0] as number, by: row[1] as string, because: row[2] as string } : null
-      }),
     remove: (group, note, { abandon }) =>
       write((connection) => removeGroup(connection, group, note, abandon, now())),
   }
 }
 
-const open = "('running', 'retrying', 'held', 'dead')"
 const messagesAfter = `waybill_cursors c join waybill_messages m on m.topic = c.topic and m.queue = c.queue and m.pos > c.pos
   where c.reader = ?`
 
@@ -32,39 +34,12 @@ function listGroups(connection: SqliteConnection, now: number): readonly StoredG
     )
     .map((row) => {
       const name = row['name'] as string
-      const states = openStates(connection, name)
-      return {
-        name,
-        topics: topicsOf(row['subscription'] as string),
-        ordered: row['ordered'] === 1,
-        onFailure: row['on_failure'] === 'skip' ? 'skip' : 'hold',
-        subscriptionVersion: row['version'] as number,
-        start: row['start'] as string,
-        createdAt: row['created_at'] as number,
-        paused: pauseOf(row),
+      const counted = {
         instances: liveInstances(connection, name, now),
         waiting: count(connection, `select count(*) from ${messagesAfter}`, name),
-        retrying: states.get('retrying') ?? 0,
-        held: states.get('held') ?? 0,
-        dead: states.get('dead') ?? 0,
       }
+      return toGroup(row, counted, openStates(connection, name))
     })
-}
-
-/** None for a group that is only registered here, because it consumes in another database. */
-function topicsOf(subscription: string): StoredGroup['topics'] {
-  if (subscription === '') return []
-  const { topics } = JSON.parse(subscription) as { topics: readonly (readonly [string, string])[] }
-  return topics.map(([name, tags]) => ({ name, tags }))
-}
-
-function pauseOf(row: Row): Pause | null {
-  if (row['paused_at'] === null) return null
-  return {
-    at: row['paused_at'] as number,
-    by: row['paused_by'] as string,
-    because: row['paused_because'] as string,
-  }
 }
 
 function openStates(connection: SqliteConnection, group: string): ReadonlyMap<string, number> {
@@ -89,7 +64,7 @@ function count(connection: SqliteConnection, sql: string, ...params: readonly (s
 }
 
 function pauseGroup(connection: SqliteConnection, group: string, note: AuditNote, now: number): boolean {
-  mustConsumeHere(connection, group)
+  checkConsumesHere(group, subscriptionIn(connection, group))
   const changed = connection.run(
     'insert into waybill_pauses (grp, at, actor, because) values (?, ?, ?, ?) on conflict do nothing',
     group,
@@ -102,29 +77,14 @@ function pauseGroup(connection: SqliteConnection, group: string, note: AuditNote
 }
 
 function resumeGroup(connection: SqliteConnection, group: string, note: AuditNote, now: number): boolean {
-  mustConsumeHere(connection, group)
+  checkConsumesHere(group, subscriptionIn(connection, group))
   const changed = connection.run('delete from waybill_pauses where grp = ?', group)
   if (changed > 0) audit(connection, 'resume-group', { group }, note, now)
   return changed > 0
 }
 
-function mustConsumeHere(connection: SqliteConnection, group: string): void {
-  if (mustBeKnown(connection, group)['subscription'] !== '') return
-  throw new WaybillError(
-    'group.unknown',
-    `consumer group ${group} is only registered in this database and consumes in another one; do it there`,
-    { group },
-  )
-}
-
-function mustBeKnown(connection: SqliteConnection, group: string): Row {
-  const row = connection.all('select subscription from waybill_groups where name = ?', group)[0]
-  if (row) return row
-  throw new WaybillError(
-    'group.unknown',
-    `there is no consumer group ${group} in this database; check its name, and that this is the database that it consumes in`,
-    { group },
-  )
+function subscriptionIn(connection: SqliteConnection, group: string): Row | undefined {
+  return connection.all('select subscription from waybill_groups where name = ?', group)[0]
 }
 
 function removeGroup(
@@ -134,23 +94,11 @@ function removeGroup(
   abandon: boolean,
   now: number,
 ): void {
-  mustBeKnown(connection, group)
-  const instances = liveInstances(connection, group, now)
-  if (instances > 0) {
-    throw new WaybillError(
-      'group.in-use',
-      `${instances} living instances consume in group ${group}; stop them first, or deploy them without it. One that was killed counts until its lease lapses`,
-      { group, instances },
-    )
-  }
-  if (!abandon) mustBeEmpty(connection, group)
+  checkKnown(group, subscriptionIn(connection, group))
+  checkUnused(group, liveInstances(connection, group, now))
+  if (!abandon) checkEmpty(group, waitingIn(connection, group), openStates(connection, group))
   discardOpen(connection, group, note, now)
-  for (const [table, column] of [
-    ['cursors', 'reader'],
-    ['members', 'reader'],
-    ['pauses', 'grp'],
-    ['groups', 'name'],
-  ])
+  for (const [table, column] of placesOfGroup)
     connection.run(`delete from waybill_${table} where ${column} = ?`, group)
   // The leases stay, free: fences would begin anew with a group of the same name, and an instance that was taken for dead and wakes up
   // could find its own valid again (P16).
@@ -158,21 +106,12 @@ function removeGroup(
   audit(connection, 'remove-group', { group }, note, now)
 }
 
-function mustBeEmpty(connection: SqliteConnection, group: string): void {
-  const states = openStates(connection, group)
-  // After a crash a message may be handled already though the cursor has not passed it.
-  const waiting = count(
+/** After a crash a message may be handled already though the cursor has not passed it. */
+function waitingIn(connection: SqliteConnection, group: string): number {
+  return count(
     connection,
     `select count(*) from ${messagesAfter} and not exists (select 1 from waybill_dispositions d where d.grp = c.reader and d.message_id = m.id)`,
     group,
-  )
-  const facts = { waiting, ...Object.fromEntries(states) }
-  const left = Object.entries(facts).filter(([, n]) => n > 0)
-  if (left.length === 0) return
-  throw new WaybillError(
-    'group.not-empty',
-    `consumer group ${group} has messages that are not settled (${left.map(([state, n]) => `${state} ${n}`).join(', ')}); let it finish them, or remove it with abandon, which gives them up`,
-    { group, ...facts },
   )
 }
 

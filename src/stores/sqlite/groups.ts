@@ -1,18 +1,16 @@
 import { dueReader } from '../../core/delayed.ts'
-import { WaybillError } from '../../core/errors.ts'
 import type { GroupDeclaration, StartPosition, TopicDeclaration } from '../../core/store.ts'
-import type { Row, SqlValue, SqliteConnection } from './driver.ts'
-
-/** How a group deals with the order of its keys; what `read` and `settle` need to know of it. */
-export interface GroupOrder {
-  readonly ordered: boolean
-  readonly onFailure: 'hold' | 'skip'
-}
-
-/** The reader under which messages lie that could not even be landed. */
-export const landingGroup = '@land'
-
-export const unordered: GroupOrder = { ordered: false, onFailure: 'hold' }
+import {
+  type GroupOrder,
+  beyondTheLog,
+  checkDatabase,
+  checkSubscription,
+  describeStart,
+  startPositionNeeded,
+  subscriptionOf,
+  toOrder,
+} from '../sql/group-rules.ts'
+import type { SqliteConnection } from './driver.ts'
 
 export function declareGroup(
   connection: SqliteConnection,
@@ -63,18 +61,6 @@ export function registerGroups(
     checkDatabase(name, row['database_id'], databaseId)
   }
 }
-
-function checkDatabase(group: string, holder: SqlValue | undefined, databaseId: string): void {
-  if (holder === databaseId) return
-  throw new WaybillError(
-    'group.other-database',
-    `consumer group ${group} already consumes on another database; each would run every message's effect once; give this one another name`,
-    { group },
-  )
-}
-
-/** The mover of due messages reads no log: it is ahead of every message, and holds up no purge. */
-const beyondTheLog = Number.MAX_SAFE_INTEGER
 
 export function createCursors(
   connection: SqliteConnection,
@@ -130,7 +116,7 @@ export function countOlder(connection: SqliteConnection, reader: string, topics:
 /** Undefined for what is no declared group, such as the relay. */
 export function orderOf(connection: SqliteConnection, group: string): GroupOrder | undefined {
   const row = connection.all('select ordered, on_failure from waybill_groups where name = ?', group)[0]
-  return row && { ordered: row['ordered'] === 1, onFailure: row['on_failure'] === 'skip' ? 'skip' : 'hold' }
+  return row && toOrder(row)
 }
 
 /** From one group to the next along the primary key: all of them read would be every receipt. */
@@ -147,17 +133,6 @@ export function readersIn(connection: SqliteConnection): readonly string[] {
   return rows.map((row) => row['reader'] as string)
 }
 
-function checkSubscription(group: GroupDeclaration, stored: Row): void {
-  const isRegisteredOnly = stored['subscription'] === ''
-  const isOtherVersion = Number(stored['version']) !== group.subscriptionVersion
-  if (isRegisteredOnly || isOtherVersion || stored['subscription'] === subscriptionOf(group)) return
-  throw new WaybillError(
-    'group.subscription-differs',
-    `consumer group ${group.name} is stored with other topics, tags or order under subscription version ${group.subscriptionVersion}; if the change is meant, raise subscriptionVersion: instances of the older one then stop taking messages`,
-    { group: group.name, stored: stored['subscription'], declared: subscriptionOf(group) },
-  )
-}
-
 function refuseSilentBacklog(connection: SqliteConnection, group: GroupDeclaration): void {
   const older = countOlder(
     connection,
@@ -165,25 +140,6 @@ function refuseSilentBacklog(connection: SqliteConnection, group: GroupDeclarati
     group.topics.map((topic) => topic.name),
   )
   if (older > 0) throw startPositionNeeded(group.name, older)
-}
-
-export function startPositionNeeded(group: string, older: number): WaybillError {
-  return new WaybillError(
-    'group.start-position-needed',
-    `consumer group ${group} is new and ${older} older messages are there; say where it starts: from: 'oldest' (handle them), 'now' (skip them) or a Date`,
-    { group, older },
-  )
-}
-
-function subscriptionOf(group: GroupDeclaration): string {
-  const topics = group.topics
-    .map((topic) => [topic.name, group.tags[topic.name] ?? '*'] as const)
-    .toSorted(([a], [b]) => (a < b ? -1 : 1))
-  return JSON.stringify({ topics, ordered: group.ordered, onFailure: group.onFailure })
-}
-
-function describeStart(from: StartPosition): string {
-  return from instanceof Date ? from.toISOString() : from
 }
 
 function startOf(connection: SqliteConnection, topic: string, queue: number, from: StartPosition): number {

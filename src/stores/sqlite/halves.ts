@@ -1,15 +1,14 @@
-import { WaybillError } from '../../core/errors.ts'
-import type { DecidedBy, Decision, HalfFilter, HalfState, HalfStore, StoredHalf } from '../../core/half.ts'
+import type { HalfFilter, HalfState, HalfStore, StoredHalf } from '../../core/half.ts'
 import type { MessageId } from '../../core/ids.ts'
 import type { PublishedEnvelope } from '../../core/message.ts'
 import type { TopicDeclaration } from '../../core/store.ts'
 import { queueOf } from '../../core/queue.ts'
-import type { Row, SqlValue, SqliteConnection } from './driver.ts'
+import { plainNames } from '../sql/dialect.ts'
+import { type HalfVerdict, checkSameDecision, stateAfter, toHalf, whereOfHalves } from '../sql/half-rows.ts'
+import { limitOf } from '../sql/limit.ts'
+import type { SqliteConnection } from './driver.ts'
 import { takeDedupKeys } from './publishing.ts'
-import { messageColumns, toLogged, toParams } from './rows.ts'
-
-const limitDefault = 100
-const limitMax = 1_000
+import { messageColumns, toParams } from './rows.ts'
 
 export function prepareHalf(
   connection: SqliteConnection,
@@ -46,18 +45,10 @@ export function postponeCheck(connection: SqliteConnection, id: MessageId, check
   )
 }
 
-export interface HalfVerdict {
-  readonly id: MessageId
-  readonly decision: Decision
-  readonly by: DecidedBy
-  readonly because: string | null
-  readonly expired: boolean
-}
-
 /** The decision is written once, by compare-and-set; committing appends to the log in the same transaction (P23). */
 export function decideHalf(connection: SqliteConnection, verdict: HalfVerdict, now: number): void {
-  const { id, decision, by, because, expired } = verdict
-  const state: HalfState = decision === 'commit' ? 'committed' : 'rolled-back'
+  const { id, by, because, expired } = verdict
+  const state = stateAfter(verdict.decision)
   const changed = connection.run(
     "update waybill_halves set state = ?, check_at = null, decided_at = ?, decided_by = ?, because = ?, eligible_at = iif(? = 'committed', max(eligible_at, ?), eligible_at) where id = ? and state in ('prepared', 'in-doubt')",
     state,
@@ -102,13 +93,7 @@ export function decideHalf(connection: SqliteConnection, verdict: HalfVerdict, n
 
 function assertSameDecision(connection: SqliteConnection, id: MessageId, state: HalfState): void {
   const row = connection.all('select state, decided_by, decided_at from waybill_halves where id = ?', id)[0]
-  if (!row) throw new WaybillError('half.unknown', `there is no half message ${id} in this database`, { id })
-  if (row['state'] === state) return
-  throw new WaybillError(
-    'half.already-decided',
-    `half message ${id} was ${String(row['state'])} by ${String(row['decided_by'])} before; a decision is final, so this transaction must not commit`,
-    { id, winner: row['state'], by: row['decided_by'], at: row['decided_at'] },
-  )
+  checkSameDecision(id, state, row)
 }
 
 export function takeChecks(
@@ -128,7 +113,7 @@ export function takeChecks(
   )
   for (const row of rows)
     connection.run('update waybill_halves set check_at = ? where pos = ?', until, row['pos']!)
-  return rows.map(toHalf)
+  return rows.map((row) => toHalf(row, plainNames))
 }
 
 export function recordUnknown(
@@ -169,33 +154,12 @@ export function nextCheck(
 }
 
 export function listHalves(connection: SqliteConnection, filter: HalfFilter): readonly StoredHalf[] {
-  const where = ['state in (select value from json_each(?))']
-  const params: SqlValue[] = [JSON.stringify(filter.states ?? ['prepared', 'in-doubt'])]
-  const add = (condition: string, value: SqlValue | undefined): void => {
-    if (value === undefined) return
-    where.push(condition)
-    params.push(value)
-  }
-  add('id = ?', filter.id)
-  add('key = ?', filter.key)
-  add('topic = ?', filter.topic)
+  const { clause, params } = whereOfHalves(filter, plainNames, 'select value from json_each(?)')
   return connection
     .all(
-      `select * from waybill_halves where ${where.join(' and ')} order by published_at, pos limit ?`,
+      `select * from waybill_halves ${clause} order by published_at, pos limit ?`,
       ...params,
-      Math.min(filter.limit ?? limitDefault, limitMax),
+      limitOf(filter),
     )
-    .map(toHalf)
-}
-
-function toHalf(row: Row): StoredHalf {
-  return {
-    ...toLogged(row),
-    state: row['state'] as HalfState,
-    checks: row['checks'] as number,
-    failures: row['failures'] as number,
-    decidedAt: row['decided_at'] as number | null,
-    decidedBy: row['decided_by'] as DecidedBy | null,
-    because: row['because'] as string | null,
-  }
+    .map((row) => toHalf(row, plainNames))
 }

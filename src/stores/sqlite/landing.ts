@@ -2,9 +2,10 @@ import type { MessageId } from '../../core/ids.ts'
 import type { LoggedMessage } from '../../core/message.ts'
 import { queueOf } from '../../core/queue.ts'
 import type { LandedAs, LandingBatch } from '../../core/store.ts'
+import { landingGroup } from '../sql/group-rules.ts'
 import { bury, keepCopy } from './dispositions.ts'
 import type { Row, SqliteConnection } from './driver.ts'
-import { landingGroup } from './groups.ts'
+import { recordPosition } from './epochs.ts'
 import { fromJsonElement, messageColumns, toJsonElement } from './rows.ts'
 import type { Topics } from './topics.ts'
 
@@ -39,31 +40,8 @@ export function land(
     if (answers[i] === 'duplicate')
       answers[i] = suppress(connection, message, stored.get(message.id)!, queues.get(message.topic)!, now)
   })
-  for (const at of batch.upTo) {
-    connection.run(
-      'insert into waybill_landed (source, topic, queue, pos) values (?, ?, ?, ?) on conflict do update set pos = max(pos, excluded.pos)',
-      at.source,
-      at.topic,
-      at.queue,
-      at.position,
-    )
-  }
+  for (const at of batch.upTo) recordPosition(connection, at)
   return answers
-}
-
-export function landedUpTo(
-  connection: SqliteConnection,
-  source: string,
-  topic: string,
-  queue: number,
-): number | undefined {
-  const row = connection.all(
-    'select pos from waybill_landed where source = ? and topic = ? and queue = ?',
-    source,
-    topic,
-    queue,
-  )[0]
-  return row?.['pos'] as number | undefined
 }
 
 function lookUp(connection: SqliteConnection, messages: readonly Landing[]): ReadonlyMap<MessageId, Row> {

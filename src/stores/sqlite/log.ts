@@ -1,7 +1,7 @@
 import type { MessageId } from '../../core/ids.ts'
 import type { Lease, QueueLag, ReadMessage, RelayedBatch } from '../../core/store.ts'
 import type { SqlValue, SqliteConnection } from './driver.ts'
-import type { GroupOrder } from './groups.ts'
+import type { GroupOrder } from '../sql/group-rules.ts'
 import { fenceHolds, fenceParams, leaseLost } from './leases.ts'
 import { readColumns, toRead } from './rows.ts'
 

@@ -1,61 +1,31 @@
-import type { MessageId } from '../../core/ids.ts'
 import type { NewRedrive } from '../../core/redrive.ts'
-import type { DeadLetterFilter, DeadLetterKey } from '../../core/store.ts'
-import { refuseCollisions, whereOf } from './dead-letters.ts'
-import type { SqlValue, SqliteConnection } from './driver.ts'
-
-export interface FrozenLetter extends DeadLetterKey {
-  readonly generation: number
-  /** Messages of one lane are never redriven in another order than they were published in (P21). Null where any order will do. */
-  readonly lane: string | null
-}
+import { refuseCollisions, whereOf } from '../sql/dead-letter-rows.ts'
+import { plainNames } from '../sql/dialect.ts'
+import { type FrozenLetter, isByFilter, newestFirst, toFrozen } from '../sql/redrive-rows.ts'
+import type { SqliteConnection } from './driver.ts'
 
 /** The dead letters that a job is about, in the order in which it redrives them. */
 export function frozen(connection: SqliteConnection, job: NewRedrive): readonly FrozenLetter[] {
-  const { from, params } = fromSelection(job.selection)
+  const { clause, params } = whereSelected(job.selection)
   const oldestFirst = connection
-    .lists(
-      `select l.grp, l.message_id, l.generation,
-         case when g.ordered = 1 and l.sharding_key is not null then json_array(l.grp, l.topic, l.sharding_key) end
-       from ${from} l join waybill_dispositions d on d.grp = l.grp and d.message_id = l.message_id
+    .all(
+      `select l.grp, l.message_id, l.generation, l.topic, l.sharding_key, g.ordered
+       from (select * from waybill_dead_letters ${clause}) l
+       join waybill_dispositions d on d.grp = l.grp and d.message_id = l.message_id
        left join waybill_groups g on g.name = l.grp
        where l.generation < ? order by d.pos, l.grp`,
       ...params,
       Math.min(job.generationsMax, Number.MAX_SAFE_INTEGER),
     )
-    .map(([group, id, generation, lane]): FrozenLetter => ({
-      group: group as string,
-      id: id as MessageId,
-      generation: generation as number,
-      lane: lane as string | null,
-    }))
+    .map(toFrozen)
   refuseCollisions(oldestFirst)
   return job.order === 'oldest-first' ? oldestFirst : newestFirst(oldestFirst)
 }
 
-function fromSelection(selection: NewRedrive['selection']): {
-  readonly from: string
-  readonly params: readonly SqlValue[]
-} {
-  if (isByFilter(selection)) {
-    const { clause, params } = whereOf(selection)
-    return { from: `(select * from waybill_dead_letters ${clause})`, params }
-  }
+function whereSelected(selection: NewRedrive['selection']): ReturnType<typeof whereOf> {
+  if (isByFilter(selection)) return whereOf(selection, plainNames)
   return {
-    from: '(select * from waybill_dead_letters where (grp, message_id) in (select value ->> 0, value ->> 1 from json_each(?)))',
+    clause: 'where (grp, message_id) in (select value ->> 0, value ->> 1 from json_each(?))',
     params: [JSON.stringify(selection.map(({ group, id }) => [group, id]))],
   }
-}
-
-function isByFilter(selection: NewRedrive['selection']): selection is DeadLetterFilter {
-  return !Array.isArray(selection)
-}
-
-/** The places of a lane in the job are those of its letters, newest first; in them its letters stand oldest first. */
-function newestFirst(oldestFirst: readonly FrozenLetter[]): readonly FrozenLetter[] {
-  const lanes = Map.groupBy(oldestFirst, ({ lane }) => lane)
-  const turns = new Map([...lanes].map(([lane, letters]) => [lane, letters.values()]))
-  return oldestFirst
-    .toReversed()
-    .map((letter) => (letter.lane === null ? letter : turns.get(letter.lane)!.next().value!))
 }

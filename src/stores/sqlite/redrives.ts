@@ -1,27 +1,30 @@
-import { WaybillError } from '../../core/errors.ts'
 import type { MessageId } from '../../core/ids.ts'
 import type {
   NewRedrive,
   RedriveFilter,
   RedriveItem,
   RedriveJob,
-  RedriveOrder,
-  RedriveState,
   RedriveStep,
   RedriveStore,
 } from '../../core/redrive.ts'
 import type { AuditNote } from '../../core/store.ts'
+import { plainNames } from '../sql/dialect.ts'
+import { limitOf } from '../sql/limit.ts'
+import {
+  actions,
+  portion,
+  portionAt,
+  redriveUnknown,
+  toJob,
+  upTo,
+  waitAfter,
+  whereOfJobs,
+} from '../sql/redrive-rows.ts'
 import type { SqliteAccess } from './access.ts'
 import { audit } from './audit.ts'
 import { redrive } from './dead-letters.ts'
-import type { Row, SqlValue, SqliteConnection } from './driver.ts'
+import type { Row, SqliteConnection } from './driver.ts'
 import { frozen } from './redrive-selection.ts'
-
-/** Letters that one transaction redrives: short enough for writers that wait meanwhile. */
-const portion = 100
-const portionsPerSecond = 10
-const limitDefault = 100
-const limitMax = 1_000
 
 export function redriveStore({ read, write, now }: SqliteAccess): RedriveStore {
   return {
@@ -114,12 +117,11 @@ function redriveNext(
       item['seq']!,
     )
   const isDone = nextItems(connection, id, 1).length === 0
-  const waitMs = perSecond === null ? 0 : Math.ceil((redriven * 1_000) / perSecond)
   connection.run(
     'update waybill_redrives set redriven = redriven + ?, gone = gone + ?, next_at = ?, state = ?, ended_at = ? where id = ?',
     redriven,
     items.length - redriven,
-    Math.min(now + waitMs, Number.MAX_SAFE_INTEGER),
+    Math.min(now + waitAfter(redriven, perSecond), Number.MAX_SAFE_INTEGER),
     isDone ? 'done' : 'running',
     isDone ? now : null,
     id,
@@ -136,19 +138,6 @@ function nextItems(connection: SqliteConnection, job: string, limit: number): re
     job,
     limit,
   )
-}
-
-/** As many of the items as have no more letters to redrive than this: those that are gone use up nothing of the rate. */
-function upTo(lettersMax: number, items: readonly Row[]): readonly Row[] {
-  let letters = 0
-  const end = items.findIndex((item) => item['is_dead'] === 1 && ++letters > lettersMax)
-  return end < 0 ? items : items.slice(0, end)
-}
-
-/** How many letters at a time: spread over the second, but not in a transaction for each where the rate is high. */
-function portionAt(perSecond: number | null): number {
-  if (perSecond === null) return portion
-  return Math.max(1, Math.min(portion, Math.floor(perSecond / portionsPerSecond)))
 }
 
 function nextAt(connection: SqliteConnection): number | undefined {
@@ -175,51 +164,24 @@ function changeJob(
     to,
   )
   const job = jobOf(connection, id)
-  if (!job) throw new WaybillError('redrive.unknown', `there is no redrive ${id} in this database`, { id })
+  if (!job) throw redriveUnknown(id)
   if (changed > 0) audit(connection, actions[to], { redrive: id }, note, now)
   return job
 }
 
-const actions = { running: 'resume-redrive', paused: 'pause-redrive', cancelled: 'cancel-redrive' } as const
-
 function listJobs(connection: SqliteConnection, filter: RedriveFilter): readonly RedriveJob[] {
-  const conditions = ['1']
-  const params: SqlValue[] = []
-  if (filter.id !== undefined) {
-    conditions.push('id = ?')
-    params.push(filter.id)
-  }
-  if (filter.states !== undefined) {
-    conditions.push('state in (select value from json_each(?))')
-    params.push(JSON.stringify(filter.states))
-  }
+  const { clause, params } = whereOfJobs(filter, 'select value from json_each(?)')
   return connection
     .all(
-      `select * from waybill_redrives where ${conditions.join(' and ')} order by created_at desc, id desc limit ?`,
+      `select * from waybill_redrives ${clause} order by created_at desc, id desc limit ?`,
       ...params,
-      Math.min(filter.limit ?? limitDefault, limitMax),
+      limitOf(filter),
     )
-    .map(toJob)
+    .map((row) => toJob(row, plainNames))
 }
 
 function jobOf(connection: SqliteConnection, id: string): RedriveJob | undefined {
   return listJobs(connection, { id })[0]
-}
-
-function toJob(row: Row): RedriveJob {
-  return {
-    id: row['id'] as string,
-    state: row['state'] as RedriveState,
-    perSecond: row['per_second'] as number | null,
-    order: row['sequence'] as RedriveOrder,
-    by: row['actor'] as string,
-    because: row['because'] as string,
-    createdAt: row['created_at'] as number,
-    endedAt: row['ended_at'] as number | null,
-    total: row['total'] as number,
-    redriven: row['redriven'] as number,
-    gone: row['gone'] as number,
-  }
 }
 
 function itemsOf(connection: SqliteConnection, job: string): readonly RedriveItem[] {

@@ -2,33 +2,18 @@ import type { MessageId } from '../../core/ids.ts'
 import type { Envelope, LoggedMessage, SourcePosition } from '../../core/message.ts'
 import type { DispositionState } from '../../core/state.ts'
 import type { QueueName, ReadMessage } from '../../core/store.ts'
+import { plainNames } from '../sql/dialect.ts'
+import { hex, paramsWith, toHeaders, toLogged as rowToLogged } from '../sql/rows.ts'
 import type { Row, SqlValue } from './driver.ts'
+
+export { toSource } from '../sql/rows.ts'
 
 /** The columns of a message, alike in waybill_messages and waybill_copies. */
 export const messageColumns =
   'id, service, topic, queue, tag, key, sharding_key, headers, body, body_hash, published_at, eligible_at, source, source_queue, source_pos'
 
-const noHeaders: Readonly<Record<string, string>> = Object.freeze({})
-
 export function toLogged(row: Row): LoggedMessage {
-  const headers = row['headers'] as string | null
-  const source = row['source'] as string | null
-  return {
-    id: row['id'] as MessageId,
-    service: row['service'] as string,
-    topic: row['topic'] as string,
-    queue: row['queue'] as number,
-    position: row['pos'] as number,
-    tag: row['tag'] as string | null,
-    key: row['key'] as string | null,
-    shardingKey: row['sharding_key'] as string | null,
-    headers: headers === null ? noHeaders : (JSON.parse(headers) as Record<string, string>),
-    body: row['body'] as string | Uint8Array,
-    bodyHash: row['body_hash'] as string,
-    publishedAt: row['published_at'] as number,
-    eligibleAt: row['eligible_at'] as number,
-    source: source === null ? null : toSource(row, source),
-  }
+  return rowToLogged(row, plainNames)
 }
 
 /** What `toRead` takes, in this order. Topic and queue are the lease's. */
@@ -37,7 +22,6 @@ export const readColumns =
 
 /** A row of `readColumns`, then the disposition's state, then whether the message is blocked; both may be left out. */
 export function toRead(row: readonly SqlValue[], { topic, queue }: QueueName): ReadMessage {
-  const headers = row[6] as string | null
   const source = row[11] as string | null
   return {
     id: row[1] as MessageId,
@@ -48,7 +32,7 @@ export function toRead(row: readonly SqlValue[], { topic, queue }: QueueName): R
     tag: row[3] as string | null,
     key: row[4] as string | null,
     shardingKey: row[5] as string | null,
-    headers: headers === null ? noHeaders : (JSON.parse(headers) as Record<string, string>),
+    headers: toHeaders(row[6] as string | null),
     body: row[7] as string | Uint8Array,
     bodyHash: row[8] as string,
     publishedAt: row[9] as number,
@@ -59,40 +43,14 @@ export function toRead(row: readonly SqlValue[], { topic, queue }: QueueName): R
   }
 }
 
-export function toSource(row: Row, source: string): SourcePosition {
-  return { source, queue: row['source_queue'] as number, position: row['source_pos'] as number }
-}
-
-export function headersColumn(headers: Readonly<Record<string, string>>): string | null {
-  for (const _ in headers) return JSON.stringify(headers)
-  return null
-}
-
 /** One message as an element of the JSON parameter of a batch insert. A binary body travels as hex. */
 export function toJsonElement(
   message: Envelope,
   queue: number,
   source: SourcePosition | null,
 ): readonly SqlValue[] {
-  const isText = typeof message.body === 'string'
-  return [
-    message.id,
-    message.service,
-    message.topic,
-    queue,
-    message.tag,
-    message.key,
-    message.shardingKey,
-    headersColumn(message.headers),
-    isText ? (message.body as string) : null,
-    isText ? null : hex(message.body as Uint8Array),
-    message.bodyHash,
-    message.publishedAt,
-    message.eligibleAt,
-    source?.source ?? null,
-    source?.queue ?? null,
-    source?.position ?? null,
-  ]
+  const { body } = message
+  return paramsWith(typeof body === 'string' ? [body, null] : [null, hex(body)], message, queue, source)
 }
 
 /** Selects those elements back, in the order of `messageColumns`. */
@@ -102,31 +60,11 @@ export const fromJsonElement = [
   ...[10, 11, 12, 13, 14, 15].map((i) => `value ->> ${i}`),
 ].join(', ')
 
-function hex(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')
-}
-
 /** Parameters of one message for a plain insert, in the order of `messageColumns`. */
 export function toParams(
   message: Envelope,
   queue: number,
   source: SourcePosition | null,
 ): readonly SqlValue[] {
-  return [
-    message.id,
-    message.service,
-    message.topic,
-    queue,
-    message.tag,
-    message.key,
-    message.shardingKey,
-    headersColumn(message.headers),
-    message.body,
-    message.bodyHash,
-    message.publishedAt,
-    message.eligibleAt,
-    source?.source ?? null,
-    source?.queue ?? null,
-    source?.position ?? null,
-  ]
+  return paramsWith([message.body], message, queue, source)
 }

@@ -1,5 +1,6 @@
 import type { DelayedStore } from '../../core/delayed.ts'
 import type { DependencyStore } from '../../core/dependencies.ts'
+import type { EpochStore, RecordedPosition } from '../../core/epochs.ts'
 import { WaybillError } from '../../core/errors.ts'
 import type { FactStore } from '../../core/facts.ts'
 import type { GroupStore } from '../../core/groups.ts'
@@ -9,25 +10,20 @@ import type { LoggedMessage, PublishedEnvelope } from '../../core/message.ts'
 import type { Ports } from '../../core/ports.ts'
 import type { RedriveStore } from '../../core/redrive.ts'
 import type * as contract from '../../core/store.ts'
+import { type GroupOrder, unordered } from '../sql/group-rules.ts'
+import { outlookOf, outlookText } from '../sql/outlook.ts'
 import type { SqliteAccess } from './access.ts'
 import { cancelDelayed, moveDue, nextDelayed } from './delayed.ts'
 import { listDeadLetters, discardDead, redrive } from './dead-letters.ts'
 import { dependencyStore } from './dependencies.ts'
 import * as dispositions from './dispositions.ts'
 import type { SqliteConnection, SqliteTx } from './driver.ts'
+import { epochStore, recordedPosition } from './epochs.ts'
 import { factStore } from './facts.ts'
-import {
-  type GroupOrder,
-  countOlder,
-  createCursors,
-  declareGroup,
-  orderOf,
-  registerGroups,
-  unordered,
-} from './groups.ts'
+import { countOlder, createCursors, declareGroup, orderOf, registerGroups } from './groups.ts'
 import { groupStore } from './group-store.ts'
 import * as halves from './halves.ts'
-import { collisionsOf, land, landedUpTo, parkLogged } from './landing.ts'
+import { collisionsOf, land, parkLogged } from './landing.ts'
 import * as leases from './leases.ts'
 import * as log from './log.ts'
 import { meta } from './migrate.ts'
@@ -74,6 +70,7 @@ export class SqliteStore implements contract.Store<SqliteTx> {
     this.redrives = redriveStore(access)
     this.dependencies = dependencyStore(access)
     this.facts = factStore(access)
+    this.epochs = epochStore(access, parts.ports.ids.epoch)
   }
 
   append(
@@ -143,6 +140,10 @@ export class SqliteStore implements contract.Store<SqliteTx> {
 
   async leave(owner: OwnerId): Promise<void> {
     await this.#write((connection) => connection.run('delete from waybill_members where owner = ?', owner))
+  }
+
+  async outlook(owner: OwnerId): Promise<readonly contract.Outlook[]> {
+    return this.#read((reader) => reader.all(outlookText, owner).map(outlookOf))
   }
 
   async read(lease: contract.Lease, after: number, limit: number): Promise<readonly contract.ReadMessage[]> {
@@ -220,10 +221,6 @@ export class SqliteStore implements contract.Store<SqliteTx> {
     return this.#read((reader) => dispositions.due(reader, lease, now, limit))
   }
 
-  async nextDue(lease: contract.Lease): Promise<number | undefined> {
-    return this.#read((reader) => dispositions.nextDue(reader, lease))
-  }
-
   markRunning(
     lease: contract.Lease,
     message: { id: MessageId; position: number },
@@ -247,8 +244,8 @@ export class SqliteStore implements contract.Store<SqliteTx> {
     return this.#write((connection) => land(connection, this.#topics, batch, this.#now()))
   }
 
-  async landedUpTo(source: string, topic: string, queue: number): Promise<number | undefined> {
-    return this.#read((reader) => landedUpTo(reader, source, topic, queue))
+  async landedUpTo(source: string, topic: string, queue: number): Promise<RecordedPosition | undefined> {
+    return this.#read((reader) => recordedPosition(reader, source, topic, queue))
   }
 
   async deadLetters(filter: contract.DeadLetterFilter): Promise<readonly contract.DeadLetter[]> {
@@ -278,7 +275,6 @@ export class SqliteStore implements contract.Store<SqliteTx> {
       if (next === undefined || next > now) return 0
       return this.#write((connection) => moveDue(connection, lease, now, limit))
     },
-    nextDelayed: async (lease) => nextDelayed(this.#parts.reader, lease),
     cancel: (tx, which, because) => {
       try {
         return cancelDelayed(this.#parts.connectionOf(tx), which, because, this.#now())
@@ -329,6 +325,7 @@ export class SqliteStore implements contract.Store<SqliteTx> {
   readonly redrives: RedriveStore
   readonly dependencies: DependencyStore
   readonly facts: FactStore
+  readonly epochs: EpochStore
 
   async epoch(): Promise<string> {
     return this.#epoch

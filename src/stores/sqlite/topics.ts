@@ -1,5 +1,5 @@
-import { WaybillError } from '../../core/errors.ts'
 import type { TopicDeclaration } from '../../core/store.ts'
+import { checkSame } from '../sql/topic-rules.ts'
 import type { SqliteConnection } from './driver.ts'
 
 /**
@@ -53,13 +53,4 @@ function queuesIn(connection: SqliteConnection, name: string): number | undefine
   return connection.all('select queues from waybill_topics where name = ?', name)[0]?.['queues'] as
     | number
     | undefined
-}
-
-function checkSame(topic: TopicDeclaration, stored: number): void {
-  if (stored === topic.queues) return
-  throw new WaybillError(
-    'topic.queues-differ',
-    `topic ${topic.name} has ${stored} queues in this database but is declared with ${topic.queues}; the number is fixed when the topic is created, so declare { queues: ${stored} }`,
-    { topic: topic.name, stored, declared: topic.queues },
-  )
 }

@@ -3,6 +3,7 @@ import { WaybillError, isWaybillError, reasonOf } from '../../core/errors.ts'
 import type { QueueReaders } from '../../core/log-reading.ts'
 import type { TopicDeclaration } from '../../core/store.ts'
 import type {
+  CarrierPositions,
   IncomingBatch,
   OpenTransport,
   OutgoingBatch,
@@ -17,6 +18,7 @@ const chunk = 200
 const stopWithinMs = 5_000
 
 export class DatabaseCarrier implements OpenTransport {
+  readonly positions: CarrierPositions
   readonly #broker: OpenDatabase<never>
   readonly #context: TransportContext
   readonly #stopUpkeep: () => void
@@ -26,6 +28,10 @@ export class DatabaseCarrier implements OpenTransport {
   constructor(broker: OpenDatabase<never>, context: TransportContext) {
     this.#broker = broker
     this.#context = context
+    this.positions = {
+      sentUpTo: (source, topic, queue) => broker.store.landedUpTo(source, topic, queue),
+      record: async (at) => void (await broker.store.land({ messages: [], topics: [], upTo: [at] })),
+    }
     this.#stopUpkeep = context.upkeep(broker.store)
   }
 
@@ -36,7 +42,8 @@ export class DatabaseCarrier implements OpenTransport {
     try {
       for (let i = 0; i < batch.messages.length; i += chunk) {
         const messages = batch.messages.slice(i, i + chunk)
-        const answers = await this.#broker.store.land({ messages, topics: batch.topics, upTo: [] })
+        const upTo = batch.upTo && i + chunk >= batch.messages.length ? [batch.upTo] : []
+        const answers = await this.#broker.store.land({ messages, topics: batch.topics, upTo })
         for (const answer of answers) {
           outcomes.push(
             answer === 'collision'
@@ -83,7 +90,9 @@ export class DatabaseCarrier implements OpenTransport {
     const { store } = this.#broker
     const readers: QueueReaders = logReading.over(store, ports.ids.owner(), leaseMs)
     for (const topic of this.#topics) {
-      readers.add(new LandingReader({ name: this.#readerOf(topic.name), store, topic, subscription, land }))
+      readers.add(
+        new LandingReader({ name: this.#readerOf(topic.name), store, topic, subscription, land, ports }),
+      )
     }
     await readers.start()
     await new Promise<void>((resolve) => {

@@ -1,8 +1,12 @@
 import type { HeldQueue, QueueReader } from '../../core/log-reading.ts'
+import type { Ports } from '../../core/ports.ts'
+import { type Resumed, resume } from '../../core/resuming.ts'
 import type { QueueName, Store, TopicDeclaration } from '../../core/store.ts'
 import type { IncomingBatch, Subscription } from '../../core/transport.ts'
 
 const windowMax = 500
+/** How often a reader that has nothing to read looks whether all that it landed is still there. */
+const lookAgainMs = 5_000
 
 export interface LandingReaderParts {
   readonly name: string
@@ -10,9 +14,14 @@ export interface LandingReaderParts {
   readonly topic: TopicDeclaration
   readonly subscription: Subscription
   readonly land: (batch: IncomingBatch) => Promise<void>
+  readonly ports: Ports
 }
 
-/** Reads one topic of the broker database's log for one service. Its cursor there advances only after the batch has landed (P13). */
+/**
+ * Reads one topic of the broker database's log for one service. Its cursor there advances only after the batch has landed (P13), and
+ * no batch lands where what comes before it has not: a database that was put back to an older state gets again what it lost, and
+ * what it still has is suppressed by its id.
+ */
 export class LandingReader implements QueueReader {
   readonly reader: string
   readonly version = 0
@@ -30,36 +39,54 @@ export class LandingReader implements QueueReader {
   }
 
   async serve(held: HeldQueue): Promise<void> {
-    const { store, land } = this.#parts
-    const { topic, queue } = held.lease
+    const { store, ports } = this.#parts
     const source = `database:${await store.epoch()}`
-    await this.#rewind(held, source)
+    let from = await this.#resume(held, source)
+    let lookedAt = ports.clock.monotonic()
     for (; !held.draining.aborted; await held.breathe()) {
       const mark = held.mark()
-      const window = await store.read(held.lease, held.position, windowMax)
-      const end = window.at(-1)?.position
-      if (end === undefined) {
-        await held.idle(mark)
+      if (await this.#landWindow(held, source, from)) {
+        from = { ...from, isRecorded: true }
         continue
       }
-      const messages = window.map((message) => ({
-        ...message,
-        from: { source, queue, position: message.position },
-      }))
-      await land({ messages, upTo: [{ source, topic, queue, position: end }] })
-      await store.advance(held.lease, end)
-      held.position = end
+      if (ports.clock.monotonic() - lookedAt >= lookAgainMs) {
+        from = await this.#resume(held, source)
+        lookedAt = ports.clock.monotonic()
+      } else await held.idle(mark)
     }
   }
 
-  /**
-   * Starts from the older of the two recorded positions: after a restore of either database the other's is too new, and what lies
-   * between would be lost (P13). A database that knows nothing of this log, though its cursor has moved, is a restored one, and
-   * gets everything again. What was landed before is suppressed by its id.
-   */
-  async #rewind(held: HeldQueue, source: string): Promise<void> {
-    const { topic, queue, start } = held.lease
-    const landed = await this.#parts.subscription.landedUpTo(source, topic, queue)
-    held.position = Math.min(held.position, landed ?? start)
+  /** Answers whether there was anything. */
+  async #landWindow(held: HeldQueue, source: string, { epoch, isRecorded }: Resumed): Promise<boolean> {
+    const { store, land } = this.#parts
+    const { topic, queue } = held.lease
+    const window = await store.read(held.lease, held.position, windowMax)
+    const end = window.at(-1)?.position
+    if (end === undefined) return false
+    const messages = window.map((message) => ({
+      ...message,
+      from: { source, queue, position: message.position },
+    }))
+    const upTo = { source, topic, queue, position: end, epoch }
+    await land({ messages, upTo: [isRecorded ? { ...upTo, after: held.position } : upTo] })
+    // It has landed, whether the cursor hears of it or not.
+    held.position = end
+    await store.advance(held.lease, end)
+    return true
+  }
+
+  async #resume(held: HeldQueue, source: string): Promise<Resumed> {
+    const { store, subscription, land, ports } = this.#parts
+    const { topic, queue } = held.lease
+    const landed = {
+      recorded: () => subscription.landedUpTo(source, topic, queue),
+      record: (position: number, epoch: string) =>
+        land({ messages: [], upTo: [{ source, topic, queue, position, epoch }] }),
+    }
+    const resumed = await resume(store, held.lease, held.position, landed, (because) =>
+      ports.log.error({ source, topic, queue }, because),
+    )
+    held.position = resumed.position
+    return resumed
   }
 }

@@ -83,7 +83,10 @@ create table if not exists waybill_cursors (
   queue integer not null,
   pos bigint not null,
   start_pos bigint not null,
+  -- Which history of the log pos belongs to, where that began, and which was before (P12).
   epoch varchar(100) not null,
+  epoch_began bigint not null default 0,
+  previous_epoch varchar(100),
   suspect_through bigint not null default 0,
   suspect_due_before bigint not null default 0,
   primary key (reader, topic, queue),
@@ -180,6 +183,7 @@ create table if not exists waybill_landed (
   topic varchar(100) not null,
   queue integer not null,
   pos bigint not null,
+  epoch varchar(100) not null default '',
   primary key (source, topic, queue)
 ) ${table};
 
@@ -295,5 +299,16 @@ create table if not exists waybill_dependencies (
   until_ms bigint not null,
   primary key (name, owner)
 ) ${table};
+
+create or replace view waybill_v_dead_letters as
+  select grp as \`group\`, message_id, topic, tag, msg_key as \`key\`, sharding_key, cause, because, attempts, generation, published_at, died_at
+  from waybill_dead_letters;
+create or replace view waybill_v_dispositions as
+  select grp as \`group\`, message_id, state, attempts, due_at, cause, because, at from waybill_dispositions;
+-- What is committed and not in sequence yet is waiting too, but not counted.
+create or replace view waybill_v_lag as
+  select c.reader, c.topic, c.queue, c.pos as position, l.owner, greatest(0, coalesce(e.seq, 0) - c.pos) as waiting
+  from waybill_cursors c left join waybill_leases l on l.reader = c.reader and l.topic = c.topic and l.queue = c.queue
+  left join waybill_ends e on e.topic = c.topic and e.queue = c.queue;
 `,
 }

@@ -28,9 +28,25 @@ export const migration: Migration = {
   sql: `
 create function waybill_now() returns bigint language sql volatile as $$ select floor(extract(epoch from clock_timestamp()) * 1000)::bigint $$;
 
--- Where xids mean something: after a dump into another cluster or database they do not (P12).
+-- Which timeline the server writes; none while it only follows another one, or where it does not tell.
+create function waybill_timeline() returns text language plpgsql stable as $$
+begin
+  return substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8);
+exception when others then
+  return '';
+end $$;
+
+-- Where xids mean something, which a dump into another cluster or database changes; and which history of that, which a promotion or a
+-- recovery to a point in time changes (P12).
 create function waybill_cluster() returns text language sql stable as $$
   select (select system_identifier from pg_control_system()) || '.' || (select oid from pg_database where datname = current_database())
+    || '/' || waybill_timeline()
+$$;
+
+-- In which run of the server: nothing of the above changes without it, and between two of them older files may be put back. It is asked
+-- each time that somebody looks into the log, so it must cost nothing.
+create function waybill_server() returns text language sql stable as $$
+  select extract(epoch from pg_postmaster_start_time()) || '/' || (select oid from pg_database where datname = current_database())
 $$;
 
 create table waybill_topics (
@@ -56,6 +72,7 @@ create index on waybill_messages (published_at);
 -- How far the log was put into sequence: everything visible in from_snapshot is; the rest is of an unfinished window.
 create table waybill_sequencer (
   one boolean primary key default true check (one),
+  server text not null default waybill_server(),
   cluster text not null default waybill_cluster(),
   from_snapshot pg_snapshot not null,
   floor bigint not null,
@@ -88,6 +105,8 @@ create table waybill_ends (
   topic text collate "C" not null,
   queue integer not null,
   seq bigint not null,
+  -- The portion that gave the queue its last places.
+  generation bigint not null,
   primary key (topic, queue)
 ) with (fillfactor = 50);
 
@@ -118,7 +137,10 @@ create table waybill_cursors (
   queue integer not null,
   pos bigint not null,
   start_pos bigint not null,
+  -- Which history of the log pos belongs to, where that began, and which was before (P12).
   epoch text not null,
+  epoch_began bigint not null default 0,
+  previous_epoch text,
   suspect_through bigint not null default 0,
   suspect_due_before bigint not null default 0,
   primary key (reader, topic, queue)
@@ -215,6 +237,7 @@ create table waybill_landed (
   topic text collate "C" not null,
   queue integer not null,
   pos bigint not null,
+  epoch text not null default '',
   primary key (source, topic, queue)
 );
 
@@ -328,6 +351,17 @@ create table waybill_dependencies (
   until bigint not null,
   primary key (name, owner)
 );
+
+create view waybill_v_dead_letters as
+  select grp as "group", message_id, topic, tag, key, sharding_key, cause, because, attempts, generation, published_at, died_at
+  from waybill_dead_letters;
+create view waybill_v_dispositions as
+  select grp as "group", message_id, state, attempts, due_at, cause, because, at from waybill_dispositions;
+-- What is committed and not in sequence yet is waiting too, but not counted.
+create view waybill_v_lag as
+  select c.reader, c.topic, c.queue, c.pos as position, l.owner, greatest(0, coalesce(e.seq, 0) - c.pos) as waiting
+  from waybill_cursors c left join waybill_leases l on l.reader = c.reader and l.topic = c.topic and l.queue = c.queue
+  left join waybill_ends e on e.topic = c.topic and e.queue = c.queue;
 
 ${sequenceFunction}
 `,

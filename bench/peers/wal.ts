@@ -1,0 +1,99 @@
+import type { Figure, Findings, Measure, Run } from '../harness/bench.ts'
+import { type Results, drain, fill, inTurns, using } from './contest.ts'
+import { contestants } from './contestants.ts'
+import type { Peer } from './peer.ts'
+import { execute } from './server.ts'
+import { sizes } from './sizes.ts'
+import { waybill, waybillRelay } from './waybill.ts'
+
+/** How much the server writes ahead for each message. */
+export const walMeasure: Measure = {
+  name: 'wal',
+  title: 'Write-ahead log per message, bodies included',
+  measure,
+}
+
+interface Bytes {
+  readonly enqueued: number
+  readonly drained: number
+}
+
+async function measure(run: Run): Promise<Findings> {
+  const { rounds, messages } = sizes(run).wal
+  const bytes = await inTurns(run, 'wal', [...contestants, waybillRelay], rounds, (peer, url) =>
+    walOf(peer, url, messages),
+  )
+  return {
+    how: `${rounds} rounds, each contestant in a fresh database, after a checkpoint and with none meanwhile: the server's WAL position before and after enqueuing ${messages} messages of 1 KiB in bulk, and after working them off with a handler that does nothing. The ratio is of both together, Waybill with receipts against the better peer of the round.`,
+    figures: figuresOf(bytes),
+  }
+}
+
+async function walOf(peer: Peer, url: string, messages: number): Promise<Bytes> {
+  const start = await using(peer, url, 'drain', async (opened) => {
+    const before = await walPosition(url)
+    await fill(opened, messages)
+    return before
+  })
+  const enqueued = await walPosition(url)
+  await execute(url, 'analyze')
+  const analyzed = await walPosition(url)
+  await using(peer, url, 'drain', (opened) => drain(opened, messages))
+  const end = await walPosition(url)
+  return { enqueued: (enqueued - start) / messages, drained: (end - analyzed) / messages }
+}
+
+async function walPosition(url: string): Promise<number> {
+  const [row] = await execute(
+    url,
+    "select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::float8 as bytes",
+  )
+  return row!['bytes'] as number
+}
+
+function figuresOf(results: Results<Bytes>): Figure[] {
+  const totals = new Map(
+    [...results].map(([peer, all]) => [peer, all.map(({ enqueued, drained }) => enqueued + drained)]),
+  )
+  const peers = contestants.filter((peer) => peer !== waybill)
+  const drained = (peer: Peer): number[] => results.get(peer)!.map((bytes) => bytes.drained)
+  const ratio = (of: (peer: Peer) => readonly number[], ours: Peer): number[] =>
+    of(ours).map((bytes, round) => bytes / Math.min(...peers.map((peer) => of(peer)[round]!)))
+  const total = (peer: Peer): readonly number[] => totals.get(peer)!
+  return [
+    ...[...results].flatMap(([{ name, label }, all]): Figure[] => [
+      {
+        name: `${name}-enqueue`,
+        label: `${label}: enqueue`,
+        unit: 'B/msg',
+        values: all.map((bytes) => bytes.enqueued),
+      },
+      {
+        name: `${name}-drain`,
+        label: `${label}: drain`,
+        unit: 'B/msg',
+        values: all.map((bytes) => bytes.drained),
+      },
+    ]),
+    {
+      name: 'drain-ratio',
+      label: 'drain with receipts ÷ better peer',
+      unit: 'ratio',
+      values: ratio(drained, waybill),
+    },
+    {
+      name: 'relay-drain-ratio',
+      label: 'drain by the relay ÷ better peer',
+      unit: 'ratio',
+      values: ratio(drained, waybillRelay),
+    },
+    {
+      name: 'ratio',
+      label: 'enqueue to handled ÷ better peer',
+      unit: 'ratio',
+      values: ratio(total, waybill),
+      goal: { atMost: 0.5 },
+      ratio: 'walPerMessage',
+    },
+  ]
+}

@@ -1,0 +1,81 @@
+import { Pool, type PoolClient } from 'pg'
+import { Waybill, type WaybillOptions } from 'waybill'
+import { pg } from 'waybill/pg'
+import { type OpenPeer, type Peer, type Use, perMessageConcurrency } from './peer.ts'
+import { batchDefault, consume, group, orderPaid, publishing, waiting } from './playing.ts'
+import { Relaying } from './relaying.ts'
+
+export type PgWaybill = Waybill<PoolClient, 'async'>
+
+const poolMax = 20
+
+/** Consumes with receipts. */
+export const waybill: Peer = {
+  name: 'waybill',
+  label: 'Waybill',
+  service: 'postgres',
+  settings: {
+    queues: orderPaid.queues,
+    publish: 'arrays in waybill.transaction',
+    consume: `batch ${batchDefault}, receipts`,
+    perMessage: `no batch, concurrency ${perMessageConcurrency}, receipts`,
+    latency: `no batch, concurrency ${perMessageConcurrency} (the default), receipts`,
+    pool: poolMax,
+  },
+  open: (url, use) => openConsumer(url, use),
+}
+
+/** Relays into a transport that does nothing. */
+export const waybillRelay: Peer = {
+  name: 'waybill-relay',
+  label: "Waybill's relay",
+  service: 'postgres',
+  settings: { queues: orderPaid.queues, transport: 'answers "sent" for all, at once', pool: poolMax },
+  open: openRelay,
+}
+
+/** @param batch how many messages the handler takes at once where it takes many */
+export async function openConsumer(url: string, use: Use, batch: number = batchDefault): Promise<OpenPeer> {
+  const pool = newPool(url)
+  const instance = newWaybill(pool)
+  await instance.schema()
+  return {
+    ...publishing(instance),
+    work: (handled) => consume(instance, use, batch, handled),
+    unfinished: () => waiting(instance, group),
+    close: () => close(instance, pool),
+  }
+}
+
+async function openRelay(url: string): Promise<OpenPeer> {
+  const pool = newPool(url)
+  const relaying = new Relaying<PoolClient>()
+  const instance = newWaybill(pool, relaying.options)
+  await instance.schema()
+  return {
+    ...publishing(instance),
+    work: (handled) => relaying.start(instance, handled),
+    unfinished: () => waiting(instance, '@relay'),
+    close: () => close(instance, pool),
+  }
+}
+
+export function newWaybill(
+  pool: Pool,
+  options: Pick<WaybillOptions<PoolClient, 'async'>, 'transport' | 'ports'> = {},
+): PgWaybill {
+  return new Waybill({ service: 'bench', database: pg(pool), migrate: 'auto', ...options })
+}
+
+export function newPool(url: string, max: number = poolMax): Pool {
+  const pool = new Pool({ connectionString: url, max })
+  // Connections that the server ends when the database is dropped.
+  pool.on('error', () => {})
+  pool.on('connect', (client) => void client.on('error', () => {}))
+  return pool
+}
+
+export async function close(instance: PgWaybill, pool: Pool): Promise<void> {
+  await instance.stop()
+  await pool.end()
+}

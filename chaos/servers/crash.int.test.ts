@@ -1,0 +1,42 @@
+import { describe, expect, test } from 'vitest'
+import {
+  crashService,
+  requireInstalled,
+  restartService,
+  serviceNames,
+  startPrivateService,
+} from '../../scripts/services/index.ts'
+import { until } from '../../src/testing/index.ts'
+import { Shop, expectAllOnce, numbers } from './harness/shop.ts'
+
+for (const name of serviceNames) {
+  const found = await requireInstalled(name)
+
+  describe.skipIf('skipped' in found)(`${name}, killed while publishers and consumers run`, () => {
+    test('nothing is lost and nothing takes effect twice, though it dies twice', async (context) => {
+      await using server = await startPrivateService(name)
+      await using shop = await Shop.open(context, name, server.url)
+      const handle = shop.connect()
+      const publisher = shop.instance(handle)
+      await shop.consumer()
+      await shop.consumer()
+      const placing = [1, 100_001].map((from) => shop.placing(publisher, handle, from))
+      for (let crashes = 0; crashes < 2; crashes++) {
+        const before = (await shop.handled()).length
+        await until('some more have taken effect', async () => (await shop.handled()).length >= before + 20)
+        await crashService(server)
+        await restartService(server)
+      }
+      const later = placing.map(({ last }) => last() + 5)
+      await until(
+        'orders are placed again',
+        () => placing.every(({ last }, i) => last() >= later[i]!),
+        30_000,
+      )
+      const lasts = await Promise.all(placing.map((one) => one.stop()))
+      expect(lasts.every((last) => last > 0)).toBe(true)
+      await expectAllOnce(shop, [...numbers(1, lasts[0]!), ...numbers(100_001, lasts[1]!)])
+      expect(shop.uncoded).toEqual([])
+    })
+  })
+}

@@ -1,0 +1,141 @@
+import { expect } from 'vitest'
+import { topic } from '../index.ts'
+import { type Connect, type Crossing, migrated } from './crossing.fixture.ts'
+import { MysqlProxy } from './mysql-proxy.fixture.ts'
+import type { TestPool } from './tool-server.fixture.ts'
+
+const OrderPaid = topic<{ n: number }>('order.paid')
+const message = { body: { n: 1 } }
+
+export const mysqlCrossing: Crossing = {
+  prepare: [
+    // What Waybill or the tools make without saying how falls back on this.
+    'alter database character set latin1 collate latin1_german2_ci',
+    'create table seen (text longtext not null) character set utf8mb4',
+  ],
+  insertSeen: 'insert into seen (text) values (?)',
+  settings: [
+    "set session sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PAD_CHAR_TO_FULL_LENGTH,PIPES_AS_CONCAT,IGNORE_SPACE'",
+    "set session time_zone = '+05:45'",
+    "set session collation_connection = 'utf8mb4_general_ci'",
+    "set session lc_time_names = 'de_DE'",
+    'set session div_precision_increment = 0',
+    'set session group_concat_max_len = 4',
+  ],
+  failing: (connect) => [
+    {
+      name: 'a deadlock that the work lets out is known as one, whatever the tool makes of it',
+      run: () => expectDeadlockKnown(connect),
+    },
+    {
+      name: 'a deadlock that is swallowed commits nothing of what comes after it',
+      run: () => expectNothingAfterDeadlock(connect),
+    },
+    {
+      name: 'a COMMIT that was not answered is said to be open, whether it took effect or not',
+      run: () => expectUnansweredTold(connect),
+    },
+    {
+      name: 'P32: publish refuses a transaction of another database',
+      run: () => expectElsewhereRefused(connect),
+    },
+  ],
+}
+
+async function expectDeadlockKnown<Tx>(connect: Connect<Tx>): Promise<void> {
+  const { tool, pool } = await connect()
+  await prepareBusiness(pool)
+  const waybill = await migrated(tool)
+  const transaction = waybill.transaction(async (tx) => {
+    await tool.run(tx, "update business set text = 'tool' where n = 1", [])
+    const blocked = await heavier(pool)
+    try {
+      await tool.run(tx, "update business set text = 'tool' where n = 2", [])
+    } finally {
+      await blocked.end()
+    }
+  })
+  await expect(transaction).rejects.toMatchObject({ code: 'store.busy' })
+  await waybill.stop()
+}
+
+async function expectNothingAfterDeadlock<Tx>(connect: Connect<Tx>): Promise<void> {
+  const { tool, pool } = await connect()
+  await prepareBusiness(pool)
+  const waybill = await migrated(tool)
+  const work = async (tx: Tx): Promise<void> => {
+    await tool.run(tx, "update business set text = 'tool' where n = 1", [])
+    const blocked = await heavier(pool)
+    await expect(tool.run(tx, "update business set text = 'tool' where n = 2", [])).rejects.toThrow(/./)
+    await blocked.end()
+    await expect(async () => waybill.publish(tx, OrderPaid, message)).rejects.toThrow(
+      /store.busy|publish.no-transaction|transaction/,
+    )
+  }
+  await expect(waybill.transaction(work)).rejects.toMatchObject({ code: 'store.busy' })
+  await tool.transaction(work).catch(() => {})
+  expect(await pool.rows("select * from business where text = 'tool'")).toEqual([])
+  expect(await waybill.search({ topic: OrderPaid.name })).toEqual([])
+  await waybill.stop()
+}
+
+async function prepareBusiness(pool: TestPool): Promise<void> {
+  await pool.rows('create table business (n integer primary key, text longtext not null)')
+  await pool.rows("insert into business values (1, ''), (2, '')")
+}
+
+/** Holds row 2, waits for row 1, and has written more, so that the server ends the other one. */
+async function heavier(pool: unknown): Promise<{ end(): Promise<void> }> {
+  const { getConnection } = pool as { getConnection(): Promise<Connection> }
+  const connection = await getConnection.call(pool)
+  await connection.query('start transaction')
+  await connection.query('create temporary table numbers as select seq from seq_1_to_200')
+  await connection.query("insert into business select seq + 100, '' from numbers")
+  await connection.query("update business set text = 'other' where n = 2")
+  const blocked = connection.query("update business set text = 'other' where n = 1")
+  return {
+    end: async () => {
+      await blocked
+      await connection.query('rollback')
+      await connection.query('drop temporary table numbers')
+      connection.release()
+    },
+  }
+}
+
+interface Connection {
+  query(sql: string): Promise<unknown>
+  release(): void
+}
+
+async function expectUnansweredTold<Tx>(connect: Connect<Tx>): Promise<void> {
+  await using proxy = await MysqlProxy.start()
+  const { tool, pool } = await connect((url) => proxy.before(url))
+  await pool.rows('create table at_commit (text varchar(50) primary key)')
+  const waybill = await migrated(tool)
+  const commit = (text: string): Promise<unknown> =>
+    waybill.transaction(async (tx) => {
+      await tool.run(tx, 'insert into at_commit (text) values (?)', [text])
+      if (text.startsWith('cut')) proxy.cutAt = text as 'cut before' | 'cut after'
+    })
+  await expect(commit('cut before')).rejects.toMatchObject({ code: 'store.commit-unknown' })
+  await expect(commit('cut after')).rejects.toMatchObject({ code: 'store.commit-unknown' })
+  await commit('pass')
+  expect(await pool.rows('select text from at_commit order by text')).toEqual([
+    { text: 'cut after' },
+    { text: 'pass' },
+  ])
+  await waybill.stop()
+}
+
+async function expectElsewhereRefused<Tx>(connect: Connect<Tx>): Promise<void> {
+  const here = await connect()
+  const elsewhere = await connect()
+  const waybill = await migrated(here.tool)
+  await elsewhere.tool.transaction((tx) =>
+    expect((async () => waybill.publish(tx, OrderPaid, message))()).rejects.toMatchObject({
+      code: 'publish.handle-unknown',
+    }),
+  )
+  await waybill.stop()
+}

@@ -1,0 +1,109 @@
+import type { MessageId } from '../../core/ids.ts'
+import type { Envelope, LoggedMessage, SourcePosition } from '../../core/message.ts'
+import type { Names } from './dialect.ts'
+import type { SqlRow, SqlValue } from './sql.ts'
+
+const noHeaders: Readonly<Record<string, string>> = Object.freeze({})
+
+/** The columns of a message, alike in waybill_messages, waybill_delayed, waybill_halves and waybill_copies. */
+export function messageColumnsOf(names: Names): string {
+  return `id, service, topic, queue, tag, ${names.key}, sharding_key, headers, body, body_binary, body_hash, published_at, eligible_at, source, source_queue, source_pos`
+}
+
+/** One placeholder for each. */
+export function placeholdersFor(columns: string): string {
+  return columns
+    .split(', ')
+    .map(() => '?')
+    .join(', ')
+}
+
+/** A row with the columns of a message and `pos`, its place in the sequence of its queue. */
+export function toLogged(row: SqlRow, names: Names): LoggedMessage {
+  const { source } = row
+  return {
+    id: row['id'] as MessageId,
+    service: row['service'],
+    topic: row['topic'],
+    queue: row['queue'],
+    position: row['pos'],
+    tag: row['tag'],
+    key: row[names.key],
+    shardingKey: row['sharding_key'],
+    headers: toHeaders(row['headers']),
+    body: row['body'] ?? new Uint8Array(row['body_binary']),
+    bodyHash: row['body_hash'],
+    publishedAt: row['published_at'],
+    eligibleAt: row['eligible_at'],
+    source: source === null ? null : toSource(row, source),
+  }
+}
+
+export function toSource(row: SqlRow, source: string): SourcePosition {
+  return { source, queue: row['source_queue'], position: row['source_pos'] }
+}
+
+export function toHeaders(column: string | null): Readonly<Record<string, string>> {
+  return column === null ? noHeaders : (JSON.parse(column) as Record<string, string>)
+}
+
+function headersColumn(headers: Readonly<Record<string, string>>): string | null {
+  for (const _ in headers) return JSON.stringify(headers)
+  return null
+}
+
+/** Parameters of one message, in the order of its columns: a text in one, bytes in the other. */
+export function toParams(
+  message: Envelope,
+  queue: number,
+  source: SourcePosition | null,
+): readonly BoundValue[] {
+  const { body } = message
+  return paramsWith(typeof body === 'string' ? [body, null] : [null, body], message, queue, source)
+}
+
+type BoundValue = Exclude<SqlValue, boolean>
+
+/** The same for columns of one's own for the body. */
+export function paramsWith(
+  body: readonly BoundValue[],
+  message: Envelope,
+  queue: number,
+  source: SourcePosition | null,
+): readonly BoundValue[] {
+  return [
+    message.id,
+    message.service,
+    message.topic,
+    queue,
+    message.tag,
+    message.key,
+    message.shardingKey,
+    headersColumn(message.headers),
+    ...body,
+    message.bodyHash,
+    message.publishedAt,
+    message.eligibleAt,
+    source?.source ?? null,
+    source?.queue ?? null,
+    source?.position ?? null,
+  ]
+}
+
+/** One message as an element of the JSON parameter of a batch insert, by short names. A binary body travels as hex. */
+export function toJsonElement(
+  message: Envelope,
+  queue: number,
+  source: SourcePosition | null,
+): Readonly<Record<string, unknown>> {
+  const values = toParams(message, queue, source)
+  return Object.fromEntries(
+    values.flatMap((value, i) =>
+      value === null ? [] : [[`c${i}`, value instanceof Uint8Array ? hex(value) : value]],
+    ),
+  )
+}
+
+export function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')
+}

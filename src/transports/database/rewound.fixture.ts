@@ -1,0 +1,251 @@
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { readdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Pool as MyPool, createPool } from 'mysql2/promise'
+import { Pool as PgPool } from 'pg'
+import {
+  type DataCopy,
+  type PrivateServer,
+  type ServiceName,
+  type TestDatabase,
+  copyData,
+  freshDatabase,
+  haltService,
+  removeService,
+  restartService,
+  startPrivateService,
+} from '../../../scripts/services/index.ts'
+import { silentLog } from '../../core/log.ts'
+import { mysql2 } from '../../databases/mysql2.ts'
+import { pg } from '../../databases/pg.ts'
+import { Waybill, fixedRetries, topic } from '../../index.ts'
+import { temporaryFolder } from '../../testing/temporary-folder.ts'
+import { until } from '../../testing/until.ts'
+import { databaseTransport } from './index.ts'
+
+export const OrderPaid = topic<{ n: number }>('order.paid')
+const keys = 5
+const patienceMs = 40_000
+const leaseMs = 1_500
+
+/** What a service needs of a database; the tests are the same for all of them. */
+interface Reached {
+  open(): any
+  insert(tx: any, n: number): Promise<void>
+  ask(sql: string): Promise<readonly Record<string, unknown>[]>
+  end(): Promise<void>
+}
+
+/** The publisher's database, the one between, and the consumer's. */
+export type Role = 'order' | 'broker' | 'coupon'
+const roles: readonly Role[] = ['order', 'broker', 'coupon']
+
+/** A publishing and a consuming service, with a database between, some of them on servers that can be put back to an older state. */
+export class Fleet {
+  readonly #said: string[] = []
+  readonly #kind: ServiceName
+  readonly #folder = temporaryFolder()
+  readonly #servers = new Map<Role, PrivateServer>()
+  readonly #databases: TestDatabase[] = []
+  readonly #reached = new Map<Role, Reached>()
+  readonly #running = new Set<Waybill<any, any>>()
+  #copies = 0
+  #order!: Waybill<any, any>
+  #coupon!: Waybill<any, any>
+
+  private constructor(kind: ServiceName) {
+    this.#kind = kind
+  }
+
+  /** Two services that are up; `rewindable` get servers of their own. */
+  static async start(kind: ServiceName, url: string, rewindable: readonly Role[]): Promise<Fleet> {
+    const fleet = new Fleet(kind)
+    for (const role of roles) {
+      if (rewindable.includes(role)) {
+        const settings = kind === 'postgres' ? { restore_command: 'false' } : {}
+        const server = await startPrivateService(kind, { settings })
+        fleet.#servers.set(role, server)
+        fleet.#reach(role, server.url)
+      } else {
+        const database = await freshDatabase(kind, url)
+        fleet.#databases.push(database)
+        fleet.#reach(role, database.url)
+      }
+    }
+    await fleet.ask('coupon', 'create table effects (at bigint, n integer)')
+    await fleet.startServices()
+    return fleet
+  }
+
+  #reach(role: Role, url: string): void {
+    this.#reached.set(role, this.#kind === 'postgres' ? overPg(url) : overMysql2(url))
+  }
+
+  ask(role: Role, sql: string): Promise<readonly Record<string, unknown>[]> {
+    return this.#reached.get(role)!.ask(sql)
+  }
+
+  #open(service: 'order' | 'coupon'): Waybill<any, any> {
+    const note = (_: object, text: string): void => void this.#said.push(text)
+    const instance = new Waybill<any, any>({
+      service,
+      database: this.#reached.get(service)!.open(),
+      transport: databaseTransport({ database: this.#reached.get('broker')!.open() }),
+      migrate: 'auto',
+      leaseMs,
+      log: { ...silentLog, warn: note, error: note },
+    })
+    this.#running.add(instance)
+    return instance
+  }
+
+  async startConsumer(): Promise<void> {
+    this.#coupon = this.#open('coupon')
+    this.#coupon.consume(
+      OrderPaid,
+      { group: 'coupon', from: 'oldest', order: 'sharding-key', retry: fixedRetries('20ms', '20ms', '20ms') },
+      async ({ body }: { body: { n: number } }, { tx }: any) => {
+        await this.#reached.get('coupon')!.insert(tx, body.n)
+      },
+    )
+    await this.#coupon.start()
+  }
+
+  async stopConsumer(): Promise<void> {
+    this.#running.delete(this.#coupon)
+    await this.#coupon.stop()
+  }
+
+  async publish(from: number, to: number): Promise<void> {
+    for (let n = from; n <= to; n++)
+      await this.#order.publishNow(OrderPaid, {
+        key: String(n),
+        shardingKey: `key-${n % keys}`,
+        body: { n },
+      })
+  }
+
+  async untilSent(): Promise<void> {
+    await until('all of it was sent', async () => {
+      const lag = await this.#order.lag()
+      return lag.filter(({ reader }) => reader === '@relay').every(({ waiting }) => waiting === 0)
+    })
+  }
+
+  async untilSaid(what: RegExp): Promise<void> {
+    await until(`somebody says ${what}`, () => this.#said.some((text) => what.test(text)), patienceMs)
+  }
+
+  /** In the order in which they took effect. */
+  async effects(): Promise<readonly number[]> {
+    return (await this.ask('coupon', 'select n from effects order by at')).map(({ n }) => Number(n))
+  }
+
+  async untilEffects(...wanted: readonly number[]): Promise<void> {
+    const missing = async (): Promise<readonly number[]> => {
+      const there = new Set(await this.effects())
+      return wanted.filter((n) => !there.has(n))
+    }
+    try {
+      await until('all have taken effect', async () => (await missing()).length === 0, patienceMs)
+    } catch (error) {
+      throw new Error(`${(await missing()).join(' ')} have no effect; ${this.#said.slice(-5).join(' | ')}`, {
+        cause: error,
+      })
+    }
+  }
+
+  async untilNothingIsLeft(): Promise<void> {
+    await until('the consumer has nothing left to do', async () =>
+      (await this.#coupon.lag()).every(({ waiting }) => waiting === 0),
+    )
+  }
+
+  /** The services stay up, and wait for it. */
+  async copy(role: Role): Promise<DataCopy> {
+    const server = this.#servers.get(role)!
+    await haltService(server)
+    const copy = copyData(server, this.#folder.file(`copy-${++this.#copies}`))
+    await restartService(server)
+    return copy
+  }
+
+  /** What an operator does who puts an older backup under a server. `prepare` is told the data folder. */
+  async putBack(role: Role, copy: DataCopy, prepare?: (dataFolder: string) => void): Promise<void> {
+    const server = this.#servers.get(role)!
+    await haltService(server)
+    for (const entry of readdirSync(server.dataFolder))
+      rmSync(join(server.dataFolder, entry), { recursive: true })
+    execFileSync('cp', ['-a', `${copy.dataFolder}/.`, server.dataFolder])
+    prepare?.(server.dataFolder)
+    await restartService(server)
+  }
+
+  async stopServices(): Promise<void> {
+    for (const instance of this.#running) await instance.stop({ withinMs: 500 })
+    this.#running.clear()
+  }
+
+  async startServices(): Promise<void> {
+    this.#order = this.#open('order')
+    await this.#order.start()
+    await this.startConsumer()
+  }
+
+  async close(): Promise<void> {
+    for (const instance of this.#running) await instance.stop({ withinMs: 0 }).catch(() => {})
+    for (const { end } of this.#reached.values()) await end()
+    for (const server of this.#servers.values()) await removeService(server)
+    for (const database of this.#databases) await database.drop()
+    this.#folder.remove()
+  }
+}
+
+const now = {
+  postgres: 'floor(extract(epoch from clock_timestamp()) * 1000000)',
+  mariadb: 'floor(unix_timestamp(sysdate(6)) * 1000000)',
+}
+
+function overPg(url: string): Reached {
+  const pool = new PgPool({ connectionString: url, max: 20 })
+  pool.on('error', () => {})
+  return {
+    open: () => pg(pool),
+    insert: (tx, n) => tx.query(`insert into effects values (${now.postgres}, $1)`, [n]),
+    ask: async (sql) => (await pool.query(sql)).rows as Record<string, unknown>[],
+    end: () => pool.end(),
+  }
+}
+
+function overMysql2(url: string): Reached {
+  const pool: MyPool = createPool({ uri: url, connectionLimit: 20 })
+  return {
+    open: () => mysql2(pool),
+    insert: (tx, n) => tx.query(`insert into effects values (${now.mariadb}, ?)`, [n]),
+    ask: async (sql) => (await pool.query(sql))[0] as Record<string, unknown>[],
+    end: () => pool.end(),
+  }
+}
+
+/** Nothing is left to come, and of each number there is one effect, in the order of its key. */
+export async function expectOnceEach(fleet: Fleet, ...wanted: readonly number[]): Promise<void> {
+  await fleet.untilEffects(...wanted)
+  await fleet.untilNothingIsLeft()
+  const effects = await fleet.effects()
+  assert.deepEqual(
+    effects.toSorted((a, b) => a - b),
+    wanted.toSorted((a, b) => a - b),
+  )
+  for (let key = 0; key < keys; key++) {
+    const ofKey = effects.filter((n) => n % keys === key)
+    assert.deepEqual(
+      ofKey,
+      ofKey.toSorted((a, b) => a - b),
+    )
+  }
+}
+
+export function numbers(from: number, to: number): readonly number[] {
+  return Array.from({ length: to - from + 1 }, (_, i) => from + i)
+}

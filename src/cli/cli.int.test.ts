@@ -63,10 +63,10 @@ afterEach(() => {
 test('migrate creates the tables, says what it did, and has nothing to do the second time', () => {
   expect(run('migrate', '--database', 'order=sqlite:order.db')).toMatchObject({
     status: 0,
-    stdout: 'order: schema 0 → 3\n',
+    stdout: 'order: schema 0 → 4\n',
   })
   expect(run('migrate', '--database', 'order=sqlite:order.db', '--json').stdout).toBe(
-    `${JSON.stringify([{ name: 'order', url: 'sqlite:order.db', before: 3, now: 3 }])}\n`,
+    `${JSON.stringify([{ name: 'order', url: 'sqlite:order.db', before: 4, now: 4 }])}\n`,
   )
 })
 

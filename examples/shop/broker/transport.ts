@@ -50,7 +50,7 @@ function connect(url: string, { service, ports, leaseMs }: Parameters<Transport[
       const failed = new AbortController()
       const ending = AbortSignal.any([signal, closed.signal, failed.signal])
       const landNext = async (topic: string): Promise<void> => {
-        const settledUpTo = await subscription.landedUpTo(source, topic, 0)
+        const settledUpTo = (await subscription.landedUpTo(source, topic, 0))?.position
         const read = await answerOf(await post('/read', { topic, source, settledUpTo }, ending))
         source = read.source
         const messages: Message[] = read.messages.map(unpacked)

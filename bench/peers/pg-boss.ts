@@ -10,7 +10,7 @@ const queue = 'order-paid'
 
 const pollingIntervalSeconds = 0.5
 
-/** Its best of several that were tried. Burst: no pause after a full batch. */
+/** Bigger batches than its own default, and burst: no pause after a full one. */
 const bulk = { batchSize: 2000, localConcurrency: 2, burstWhenBatchFull: true, pollingIntervalSeconds }
 
 const workOptions: Readonly<Record<Exclude<Use, 'enqueue'>, WorkOptions>> = {

@@ -76,6 +76,19 @@ export class Stage {
     writeFileSync(this.#folder.file(healedFile), '')
   }
 
+  /** Whether somebody is writing into a service's database. */
+  isLocked(service: string): boolean {
+    const database = new DatabaseSync(this.#folder.file(`${service}.db`), { timeout: 0 })
+    try {
+      database.exec('begin immediate; rollback')
+      return false
+    } catch {
+      return true
+    } finally {
+      database.close()
+    }
+  }
+
   /** The rows of a query over a service's database; none while its file or its tables are not there yet. */
   rows(service: string, sql: string, ...params: readonly (string | number)[]): readonly Row[] {
     const file = this.#folder.file(`${service}.db`)

@@ -37,7 +37,39 @@ describe('the last line of a test run', () => {
       ],
     }
     const summary = summarize({ ...report({ passed: 3, pending: 2 }), testResults: [file] }, 0, true)
-    expect(summary).toEqual({ line: '3 passed, 0 failed, 1 skipped', exitCode: 1, notClaimed: [title] })
+    expect(summary).toEqual({
+      line: '3 passed, 0 failed, 1 skipped',
+      exitCode: 1,
+      notClaimed: [title],
+      failures: [],
+    })
+  })
+
+  it('says last what failed and why', () => {
+    const file = {
+      name: `${process.cwd()}/src/some.test.ts`,
+      status: 'failed',
+      assertionResults: [
+        {
+          status: 'failed',
+          title: 'b',
+          fullName: 'a b',
+          failureMessages: [`expected 1 to be 2${'\n at x'.repeat(30)}`],
+        },
+        { status: 'passed', title: 'c', fullName: 'a c' },
+      ],
+    }
+    const broken = {
+      name: 'other.test.ts',
+      status: 'failed',
+      message: 'no such module',
+      assertionResults: [],
+    }
+    const { failures } = summarize({ ...report({ failed: 1 }), testResults: [file, broken] }, 1, false)
+    expect(failures).toHaveLength(2)
+    expect(failures[0]).toMatch(/^failed: src\/some\.test\.ts > a b\nexpected 1 to be 2\n at x/)
+    expect(failures[0]?.split('\n')).toHaveLength(16)
+    expect(failures[1]).toMatch(/other\.test\.ts\nno such module$/)
   })
 
   it('fails when no test ran', () => {

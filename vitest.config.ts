@@ -43,7 +43,7 @@ export default defineConfig({
           include: ['**/*.test.ts'],
           exclude: ['**/node_modules/**', 'dist/**', '**/*.int.test.ts', '**/*.types.test.ts'],
           // Generous, for machines that are busy with other things: no test waits by the clock.
-          testTimeout: 30_000,
+          testTimeout: 90_000,
         },
       },
       {
@@ -53,8 +53,8 @@ export default defineConfig({
           globalSetup: ['./scripts/services/vitest-setup.ts'],
           include: ['**/*.int.test.ts'],
           exclude: ['**/node_modules/**', 'dist/**'],
-          testTimeout: 120_000,
-          hookTimeout: 60_000,
+          testTimeout: 240_000,
+          hookTimeout: 120_000,
         },
       },
     ],

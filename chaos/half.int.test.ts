@@ -78,7 +78,6 @@ async function settled(stage: Stage): Promise<void> {
   await until(
     'all is decided and handled',
     () => stage.number('order', countUndecided) === 0 && stage.number('order', waiting, 'coupon') === 0,
-    30_000,
   )
 }
 

@@ -127,7 +127,6 @@ describe.concurrent('P17, P21: poison at the head of an ordered key', () => {
     await until(
       'it was found again',
       () => stage.number('coupon', 'select generation from waybill_dead_letters') === 1,
-      60_000,
     )
     await stage.drained(['coupon'])
     expectHeld(stage, 60)

@@ -62,10 +62,7 @@ test(`every process is killed, paused and restarted again and again, at random (
   // From here on nobody is killed any more.
   expect(await Promise.all(placers.map((placer) => placer.rest()))).toEqual([cleanEnd, cleanEnd])
   const relay = stage.order()
-  await stage.drained(
-    services.map(({ service }) => service),
-    60_000,
-  )
+  await stage.drained(services.map(({ service }) => service))
   const ends = await Promise.all([...consumers.map((consumer) => consumer.rest()), relay.terminate()])
   expect(new Set(ends.map((end) => JSON.stringify(end)))).toEqual(new Set([JSON.stringify(cleanEnd)]))
 

@@ -18,7 +18,7 @@ async function redriving(stage: Stage, perSecond: number): Promise<{ order: Runn
   // Each account has one order: in an ordered group the others would be held behind the dead one.
   const order = stage.order({ orders: orders(1, count, () => ({ sick: true }), count) })
   const consumer = stage.consumer('coupon', groups)
-  await until('all are dead', () => stage.number('coupon', isDead) === count, 30_000)
+  await until('all are dead', () => stage.number('coupon', isDead) === count)
   stage.heal()
   consumer.tell({ type: 'start-redrive', id, group, perSecond })
   await consumer.says('redrive')
@@ -30,7 +30,7 @@ function turns(stage: Stage): number {
 }
 
 async function turnsPassed(stage: Stage, least: number): Promise<void> {
-  await until(`${least} had their turn`, () => turns(stage) >= least, 30_000)
+  await until(`${least} had their turn`, () => turns(stage) >= least)
 }
 
 /** Every letter was redriven once: no crash has repeated one or left one out. */

@@ -98,7 +98,7 @@ describe.skipIf('skipped' in found)('services on PostgreSQL, with PostgreSQL bet
     running.delete(first)
     await first.stop()
     for (let n = 51; n <= 100; n++) await publish(n)
-    await until('all are handled', async () => (await effects()).length >= 90, 30_000)
+    await until('all are handled', async () => (await effects()).length >= 90)
     await until('the books are closed', async () =>
       (await second.lag()).every(({ waiting }) => waiting === 0),
     )

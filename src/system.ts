@@ -1,4 +1,5 @@
-import { hash, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
+import { bodyDigest } from './body-digest.ts'
 import type { Clock } from './core/clock.ts'
 import type { MessageId, OwnerId } from './core/ids.ts'
 import type { Log } from './core/log.ts'
@@ -20,8 +21,6 @@ export const systemClock: Clock = {
   },
 }
 
-const digestLength = 32
-
 export const systemPorts: Ports = {
   clock: systemClock,
   ids: {
@@ -30,7 +29,7 @@ export const systemPorts: Ports = {
     epoch: () => randomUUID(),
   },
   random: { next: () => Math.random() },
-  digest: (body) => hash('sha256', body, 'hex').slice(0, digestLength),
+  digest: bodyDigest,
   log: stderrLog(),
   telemetry: noTelemetry,
   keepAlive: () => {

@@ -41,7 +41,7 @@ const works: Readonly<Record<string, readonly Work[]>> = {
   ],
 }
 
-const timeout = 30_000
+const timeout = 90_000
 let folder: ReturnType<typeof temporaryFolder>
 let brokerPath: string
 let broker: ReturnType<typeof sqlite> & Breakable

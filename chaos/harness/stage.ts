@@ -111,7 +111,7 @@ export class Stage {
   }
 
   /** Every message has been relayed, landed and settled, in all services, and none waits to be tried again. */
-  async drained(services: readonly string[], withinMs = 30_000): Promise<void> {
+  async drained(services: readonly string[], withinMs?: number): Promise<void> {
     // It looks at many tables: at every turn of `until` it would take the time that the processes under test need.
     const isDrained = async (): Promise<boolean> => {
       await wait(lookEveryMs)

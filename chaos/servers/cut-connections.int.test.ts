@@ -56,7 +56,7 @@ for (const name of serviceNames) {
         return commits % 14 === 0 ? 'cut-before' : 'cut-after'
       }
       const placing = shop.placing(publisher, handle, 1)
-      await until('many COMMITs were cut off', () => commits > 7 * 20 && placing.last() > 30, 60_000)
+      await until('many COMMITs were cut off', () => commits > 7 * 20 && placing.last() > 30)
       const last = await placing.stop()
       proxy.fateOf = () => 'pass'
       await expectAllOnce(shop, numbers(1, last))

@@ -67,7 +67,7 @@ for (const name of serviceNames) {
       let isMigrated = false
       const migrating = migrateFurther[name](database.url).then(() => (isMigrated = true))
       const placing = shop.placing(publisher, handle, 1)
-      await until('many orders were placed meanwhile', () => placing.last() >= ordersBeside, 60_000)
+      await until('many orders were placed meanwhile', () => placing.last() >= ordersBeside)
       expect(isMigrated).toBe(false)
       await handle.on(tx, 'commit')
       await migrating

@@ -38,7 +38,7 @@ for (const name of serviceNames) {
         await handle.on(tx, 'start transaction')
         await handle.on(tx, 'insert into orders values (?)', 5)
         await shop.consumer()
-        await until('all but one are handled', async () => new Set(await shop.handled()).size === 4, 30_000)
+        await until('all but one are handled', async () => new Set(await shop.handled()).size === 4)
         await handle.on(tx, 'rollback')
         // It finds its connection gone and its lease too, and goes on as any other instance.
         zombie.goOn()

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 
 /** Less than a test may take: the test cannot end what it waits for. */
-const withinMs = 100_000
+const withinMs = 200_000
 
 /**
  * Runs `npm run case -- N --json`, on what was built before. Answers the object of its last line.

@@ -119,7 +119,7 @@ describe('stopping', () => {
     // The lease of what was aborted lapses by itself: whoever held it might still have acted.
     await settled(1)
     expect(await effects()).toEqual([1])
-  }, 20_000)
+  })
 })
 
 test('two instances share the queues of a group and together handle every message once', async () => {

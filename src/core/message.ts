@@ -34,6 +34,7 @@ export interface Envelope {
   readonly headers: Readonly<Record<string, string>>
   /** JSON text, or bytes of a binary topic. */
   readonly body: string | Uint8Array
+  /** Tells bodies of one id apart (P4). May be worked out each time that it is asked for. */
   readonly bodyHash: string
   /** Milliseconds since 1970, the publisher's clock. */
   readonly publishedAt: number
@@ -69,6 +70,11 @@ export interface LoggedMessage extends Envelope {
   readonly position: number
   /** Null where it was published in this database. */
   readonly source: SourcePosition | null
+}
+
+/** The same message, with more about it. Spreading it into another would work out its hash. */
+export function withMore<M extends Envelope, More extends object>(message: M, more: More): M & More {
+  return Object.assign(message, more)
 }
 
 /** What a handler gets. */

@@ -52,7 +52,9 @@ function seal({ topic, message }: Addressed, options: ComposeOptions): Published
     shardingKey: message.shardingKey ?? null,
     headers: message.headers ?? {},
     body,
-    bodyHash: options.ports.digest(body),
+    get bodyHash() {
+      return options.ports.digest(body)
+    },
     publishedAt: now,
     eligibleAt: dueTime(message, now),
     dedupKey: message.dedupKey ?? null,

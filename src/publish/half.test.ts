@@ -147,7 +147,7 @@ describe('check-backs', () => {
     expect(await waybill.halves.list({ states: ['committed'] })).toMatchObject([
       { decidedBy: 'person', because: 'ann: looked it up' },
     ])
-  }, 60_000)
+  })
 
   test('the producer died before its decision: another instance answers with the body at hand', async () => {
     const OrderPaid = paid()
@@ -181,7 +181,7 @@ describe('check-backs', () => {
     )
     expect(await waybill.halves.list()).toMatchObject([{ state: 'prepared', checks: 0 }])
     await eventually('it was handled at last', () => handled.length === 1)
-  }, 60_000)
+  })
 
   test('P25: a check that answers after its time-out is not heard; whoever is asked next decides', async () => {
     const OrderPaid = paid({ checkEvery: '10s', checkTimeout: '2s' })
@@ -261,7 +261,7 @@ describe('check-backs', () => {
     await back.start()
     await pass(10 * 60_000)
     await eventually('it was handled', () => handled.length === 1)
-  }, 60_000)
+  })
 
   test('pay or expire: unknown until paid or the time is up, then rolled back as expired, at the deadline', async () => {
     const OrderPaid = paid({ expireAfter: '15m', checkEvery: '40s' })
@@ -277,7 +277,7 @@ describe('check-backs', () => {
     await eventually('both are decided', async () => (await waybill.halves.list()).length === 0)
     expect(handled).toEqual(['paid-late'])
     expect(await waybill.search({ key: 'never-paid' })).toMatchObject([{ groups: [{ state: 'expired' }] }])
-  }, 60_000)
+  })
 
   test.each(['commit', 'rollback'] as const)(
     "a topic's own policy decides when its checks are used up: %s",

@@ -1,6 +1,6 @@
 import { reasonOf } from '../core/errors.ts'
 import type { HeldQueue, QueueReader } from '../core/log-reading.ts'
-import type { LoggedMessage, SettledPosition } from '../core/message.ts'
+import { type LoggedMessage, type SettledPosition, withMore } from '../core/message.ts'
 import type { Ports } from '../core/ports.ts'
 import type { QueueName, ReadMessage, Settlement, Store, TopicDeclaration } from '../core/store.ts'
 import type { OpenTransport, SendOutcome } from '../core/transport.ts'
@@ -143,10 +143,9 @@ export class Relay implements QueueReader {
     const source = `database:${await this.#parts.store.epoch()}`
     const batch = {
       topics: this.#topics.filter((topic) => topic.name === held.lease.topic),
-      messages: messages.map((message) => ({
-        ...message,
-        from: { source, queue: message.queue, position: message.position },
-      })),
+      messages: messages.map((message) =>
+        withMore(message, { from: { source, queue: message.queue, position: message.position } }),
+      ),
       ...(upTo && { upTo }),
     }
     try {

@@ -237,8 +237,7 @@ describe('the ledger', () => {
         insertOrder(tx, { ...bodyOf(orderId), notification: 1, rollback: false })
         order.publish(tx, OrderPaid, { key: orderId, body: bodyOf(orderId) })
       })
-    const effects = (count: number) =>
-      until(`${count} effects`, () => side.effects('coupon') === count, 20_000)
+    const effects = (count: number) => until(`${count} effects`, () => side.effects('coupon') === count)
 
     const lost = [side.network.loseNextRequest('/publish'), side.network.loseNextAnswer('/publish')]
     await pay('order-1')

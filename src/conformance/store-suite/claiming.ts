@@ -37,6 +37,56 @@ export const claiming: readonly StorePromise[] = [
     },
   },
   {
+    name: 'P3: of runs that overlap each message is claimed in one',
+    async run(t) {
+      const lease = await t.groupWithLease('coupon')
+      await t.publishMany(10)
+      const messages = await t.read(lease)
+      const ids = idsOf(messages)
+      assert.deepEqual(await t.run(lease, messages.slice(1, 6)), ids.slice(1, 6))
+      assert.deepEqual((await t.run(lease, messages.slice(3, 9))).toSorted(), ids.slice(6, 9))
+      assert.deepEqual((await t.run(lease, messages)).toSorted(), [ids[0], ids[9]])
+      assert.deepEqual(await t.run(lease, messages), [])
+      assert.equal(new Set(await t.effects()).size, 10)
+      assert.equal((await t.effects()).length, 10)
+    },
+  },
+  {
+    name: 'P3: what was claimed in a run is done for each of its messages, whatever looks at it',
+    async run(t) {
+      const lease = await t.groupWithLease('coupon')
+      const ids = await t.publishMany(5)
+      const messages = await t.read(lease)
+      await t.run(lease, messages.slice(0, 4))
+      const states = (await t.read(lease)).map(({ disposition }) => disposition)
+      assert.deepEqual(states, ['done', 'done', 'done', 'done', null])
+      assert.deepEqual(
+        (await t.read(lease, 2)).map(({ disposition }) => disposition),
+        ['done', 'done', null],
+      )
+      await t.settle(lease, messages[1]!, { state: 'dead' })
+      assert.equal(await t.store.markRunning(lease, messages[2]!, true), 0)
+      assert.deepEqual(await t.statesOf(lease, ids), ['done', 'done', 'done', 'done', null])
+      assert.deepEqual(await t.store.deadLetters({}), [])
+      assert.deepEqual(idsOf(await t.store.search({ state: 'done' })).toSorted(), ids.slice(0, 4).toSorted())
+      assert.deepEqual(idsOf(await t.store.search({ state: 'waiting' })), ids.slice(4))
+    },
+  },
+  {
+    name: 'P3: one of a run can still be discarded in the transaction that claimed it',
+    async run(t) {
+      const lease = await t.groupWithLease('coupon')
+      const ids = await t.publishMany(3)
+      const messages = await t.read(lease)
+      await t.transaction(async (tx) => {
+        await t.store.claim(tx, lease, messages, 'unclaimed')
+        await t.store.markDiscarded(tx, lease, ids[1]!, 'not wanted')
+      })
+      assert.deepEqual(await t.statesOf(lease, ids), ['done', 'discarded', 'done'])
+      assert.deepEqual(await t.run(lease, messages), [])
+    },
+  },
+  {
     name: 'P3: a batch with the same id twice claims it once',
     async run(t) {
       const lease = await t.groupWithLease('coupon')

@@ -79,11 +79,11 @@ describe.skipIf('skipped' in found)('P12: a dump that is restored on another ser
       handled.push(body.n)
     })
     await consumer.start()
-    await until('all but the open one are handled', () => handled.length >= 69, 30_000)
+    await until('all but the open one are handled', () => handled.length >= 69)
     await open61.commit()
     open61.release()
     await publish(restored, 71, 90)
-    await until('all are handled', () => handled.length >= 90, 30_000)
+    await until('all are handled', () => handled.length >= 90)
     expect(handled.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 90 }, (_, i) => i + 1))
     for (let key = 0; key < 5; key++) {
       const ofKey = handled.filter((n) => n % 5 === key && n !== 61)

@@ -1,9 +1,9 @@
-import type { LoggedMessage } from '../../core/message.ts'
+import type { Envelope, LoggedMessage, SourcePosition } from '../../core/message.ts'
 import type { Names } from '../sql/dialect.ts'
-import { messageColumnsOf, placeholdersFor, toLogged as rowToLogged } from '../sql/rows.ts'
+import * as rows from '../sql/rows.ts'
 import type { MyRow } from './driver.ts'
 
-export { toJsonElement, toParams, toSource } from '../sql/rows.ts'
+export { toSource } from '../sql/rows.ts'
 
 /** MySQL keeps these words for itself, one version or the other. */
 export const names: Names = {
@@ -11,13 +11,30 @@ export const names: Names = {
   sequence: 'ordering',
   groups: 'of_groups',
   until: 'until_ms',
+  bodyHash: 'body_hash',
 }
 
-export const messageColumns = messageColumnsOf(names)
-export const messageParams = placeholdersFor(messageColumns)
+export const messageColumns = rows.messageColumnsOf(names)
+export const messageParams = rows.placeholdersFor(messageColumns)
 
 export function toLogged(row: MyRow): LoggedMessage {
-  return rowToLogged(row, names)
+  return rows.toLogged(row, names)
+}
+
+export function toParams(
+  message: Envelope,
+  queue: number,
+  source: SourcePosition | null,
+): ReturnType<typeof rows.toParams> {
+  return rows.toParams(message, queue, source, names)
+}
+
+export function toJsonElement(
+  message: Envelope,
+  queue: number,
+  source: SourcePosition | null,
+): Readonly<Record<string, unknown>> {
+  return rows.toJsonElement(message, queue, source, names)
 }
 
 const types: Readonly<Record<string, string>> = {

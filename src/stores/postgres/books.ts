@@ -17,6 +17,7 @@ import { landingGroup } from '../sql/group-rules.ts'
 import { keptSince } from '../sql/kept-since.ts'
 import { places, rangeOf } from './places.ts'
 import type { Sequencing } from './sequencing.ts'
+import { stateOf } from './taken.ts'
 
 /** Messages that one snapshot looks at: some hundred milliseconds. */
 const portion = 20_000
@@ -175,9 +176,10 @@ async function nextRange(
 }
 
 const noCopy = 'not exists (select 1 from waybill_copies k where k.id = d.message_id and k.grp = d.grp)'
-/** The messages of the range with their dispositions `d`. The laterals keep the planner from reading either table whole. */
-const inLog = `${places} x cross join lateral (select id, key, source from waybill_messages where pos = x.pos offset 0) m
-  left join lateral (select grp, message_id, state from waybill_dispositions where grp = ? and message_id = m.id offset 0) d on true`
+/** The messages of the range with what became of them, `d`. The laterals keep the planner from reading either table whole. */
+const inLog = `${places} x cross join lateral (select id, key, source, topic, queue from waybill_messages where pos = x.pos offset 0) m
+  cross join (select ?::text as name) g
+  cross join lateral (select g.name as grp, m.id as message_id, ${stateOf('g.name', 'm', 'x.seq')} as state offset 0) d`
 /** What is to be delivered and is in the log no more. */
 const orphans = `waybill_dispositions d where d.grp = ? and d.topic = ? and d.queue = ? and d.pos > ? and d.pos <= ?
   and d.state in ${openStates} and not exists (select 1 from waybill_messages m where m.id = d.message_id offset 0)`

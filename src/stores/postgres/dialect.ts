@@ -1,10 +1,11 @@
-import { type Dialect, plainNames } from '../sql/dialect.ts'
+import type { Dialect } from '../sql/dialect.ts'
 import { sql } from '../sql/sql.ts'
 import { atPlaces, rangeOf } from './places.ts'
-import { texts } from './rows.ts'
+import { names, texts } from './rows.ts'
+import { stateOf } from './taken.ts'
 
 export const dialect: Dialect = {
-  names: plainNames,
+  names,
   texts,
   join: 'join',
   rowsOf: (columns) => {
@@ -24,8 +25,7 @@ export const dialect: Dialect = {
     sql`select min(r.seq_from + p.ord - 1) as seq from waybill_runs r, unnest(r.positions) with ordinality p(pos, ord)
       where r.topic = ${topic} and r.queue = ${queue} and exists (select 1 from waybill_messages m where m.pos = p.pos and m.eligible_at >= ${at})`,
   settledWithin: (queue, after, upTo, group) => ({
-    text: `select count(*) as n from ${atPlaces}
-      where (select d.state from waybill_dispositions d where d.grp = ? and d.message_id = m.id) is not null`,
+    text: `select count(*) as n from ${atPlaces} cross join (select ?::text as name) g where ${stateOf('g.name', 'm', 'x.seq')} is not null`,
     params: [...rangeOf(queue, after, upTo), group],
   }),
 }

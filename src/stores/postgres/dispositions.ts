@@ -1,31 +1,24 @@
-import { WaybillError } from '../../core/errors.ts'
 import type { MessageId } from '../../core/ids.ts'
 import type { LoggedMessage } from '../../core/message.ts'
 import type { DispositionState } from '../../core/state.ts'
 import type { ClaimFrom, DueMessage, Lease, Settlement } from '../../core/store.ts'
 import { arrayLiteral } from './column-values.ts'
 import type { PgConnection } from './connection.ts'
-import type { PgRow, PgValue } from './driver.ts'
-import { isDuplicateKey } from './errors.ts'
 import type { GroupOrder } from '../sql/group-rules.ts'
 import { assertFence, fenceHolds, fenceParams } from './leases.ts'
 import { blockedBy } from './log.ts'
+import { placeOf } from './places.ts'
 import { messageColumns, messageParams, texts, toLogged, toParams } from './rows.ts'
+import { runsOf, takeOne, takeRanges, whenTaken } from './taken.ts'
 import { endingZombies, predecessor } from './zombies.ts'
 
-const claimed = "select ?, given.id, ?, ?::integer, given.pos, 'done', given.body_hash, now.at"
-const given = `(select waybill_now() as at offset 0) now,
-  unnest((?::text)::text[], (?::text)::bigint[], (?::text)::text[]) as given(id, pos, body_hash)`
+// What came again after its first was dropped from the log has a disposition though its place is free.
+const takeFree = `${takeRanges}
+  and not exists (select 1 from waybill_dispositions d where d.grp = ? and d.message_id = any ((?::text)::text[]))
+  on conflict do nothing returning seq_from`
 
-// Without `on conflict`, which writes each row twice. Whoever claims at the same time is waited for, and then this one is run again.
-const claimFree = `insert into waybill_dispositions (grp, message_id, topic, queue, pos, state, body_hash, at)
-  ${claimed} from ${given} where ${fenceHolds}
-    and (select 1 from waybill_dispositions d where d.grp = ? and d.message_id = given.id) is null returning message_id`
-
-const claimFrom = `insert into waybill_dispositions (grp, message_id, topic, queue, pos, state, body_hash, at)
-  ${claimed} from ${given} where ${fenceHolds}
-  on conflict (grp, message_id) do update set state = 'done', at = excluded.at, due_at = null, cause = null, because = null, dependency = null
-  where waybill_dispositions.state = ? returning message_id`
+const claimFrom = `update waybill_dispositions set state = 'done', at = waybill_now(), due_at = null, cause = null, because = null, dependency = null
+  where grp = ? and message_id = any ((?::text)::text[]) and state = ? and ${fenceHolds} returning message_id`
 
 /** Inserts the receipts, or turns the given state into one; answers the ids that it did this for (P3). */
 export async function claim(
@@ -34,43 +27,57 @@ export async function claim(
   messages: readonly LoggedMessage[],
   from: ClaimFrom,
 ): Promise<readonly MessageId[]> {
-  const { reader, topic, queue } = lease
   const once = [...new Map(messages.map((message) => [message.id, message])).values()]
-  const rows = await taking(
-    connection,
-    from === 'unclaimed' ? claimFree : claimFrom,
-    reader,
-    topic,
-    queue,
-    arrayLiteral(once.map((message) => message.id)),
-    arrayLiteral(once.map((message) => message.position)),
-    arrayLiteral(once.map((message) => message.bodyHash)),
-    ...fenceParams(lease),
-    from === 'unclaimed' ? reader : from,
-  )
-  if (rows.length === 0) await assertFence(connection, lease)
-  const ids = rows.map((row) => row['message_id'] as MessageId)
-  // Only of what was claimed: what somebody else settled meanwhile may need its copy for a redrive.
-  if (from !== 'unclaimed') for (const id of ids) await dropCopy(connection, reader, id)
+  const ids =
+    from === 'unclaimed'
+      ? await claimFree(connection, lease, once)
+      : await reclaim(connection, lease, once, from)
+  if (ids.length === 0) await assertFence(connection, lease)
   return ids
 }
 
-async function taking(
+/** All at once where nobody took any of them, or else one by one. */
+async function claimFree(
   connection: PgConnection,
-  sql: string,
-  ...params: readonly PgValue[]
-): Promise<readonly PgRow[]> {
-  try {
-    return await connection.all(sql, ...params)
-  } catch (error) {
-    if (!isDuplicateKey(error)) throw error
-    throw new WaybillError(
-      'store.busy',
-      'another instance claimed the same message at the same time; it is tried again',
-      {},
-      { cause: error },
-    )
+  lease: Lease,
+  messages: readonly LoggedMessage[],
+): Promise<readonly MessageId[]> {
+  const runs = runsOf(messages.map(({ position }) => position))
+  const taken = await connection.all(
+    takeFree,
+    arrayLiteral(runs.map(({ from }) => from)),
+    arrayLiteral(runs.map(({ to }) => to)),
+    ...fenceParams(lease),
+    lease.reader,
+    arrayLiteral(messages.map(({ id }) => id)),
+  )
+  const claimed = new Set(
+    runs
+      .filter(({ from }) => taken.some((row) => row['seq_from'] === from))
+      .flatMap(({ from, to }) => Array.from({ length: to - from + 1 }, (_, i) => from + i)),
+  )
+  const ids: MessageId[] = []
+  for (const message of messages) {
+    const isClaimed =
+      claimed.has(message.position) ||
+      (messages.length > 1 && (await claimFree(connection, lease, [message])).length > 0)
+    if (isClaimed) ids.push(message.id)
   }
+  return ids
+}
+
+async function reclaim(
+  connection: PgConnection,
+  lease: Lease,
+  messages: readonly LoggedMessage[],
+  from: ClaimFrom,
+): Promise<readonly MessageId[]> {
+  const asked = arrayLiteral(messages.map(({ id }) => id))
+  const rows = await connection.all(claimFrom, lease.reader, asked, from, ...fenceParams(lease))
+  const ids = rows.map((row) => row['message_id'] as MessageId)
+  // Only of what was claimed: what somebody else settled meanwhile may need its copy for a redrive.
+  for (const id of ids) await dropCopy(connection, lease.reader, id)
+  return ids
 }
 
 export async function markDiscarded(
@@ -80,10 +87,20 @@ export async function markDiscarded(
   because: string,
 ): Promise<void> {
   await assertFence(connection, lease)
-  await connection.run(
+  const { reader } = lease
+  const changed = await connection.run(
     "update waybill_dispositions set state = 'discarded', because = ? where grp = ? and message_id = ? and state = 'done'",
     because,
-    lease.reader,
+    reader,
+    id,
+  )
+  if (changed > 0) return
+  await connection.run(
+    `insert into waybill_dispositions (grp, message_id, topic, queue, pos, state, body_hash, because, at)
+     select g.name, m.id, m.topic, m.queue, ${placeOf('m')}, 'discarded', waybill_digest(m.body, m.body_binary), ?, waybill_now()
+     from (select ?::text as name) g, waybill_messages m where m.id = ? and ${whenTaken('g.name', 'm', placeOf('m'))} is not null`,
+    because,
+    reader,
     id,
   )
 }
@@ -143,9 +160,15 @@ export async function settle(
   for (const settlement of inOrder) await settleOne(connection, lease.reader, settlement, order)
 }
 
-const upsert = `insert into waybill_dispositions
-  (grp, message_id, topic, queue, pos, state, attempts, body_hash, sharding_key, due_at, cause, because, at, dependency)
-  values (?, ?, ?, ?, ?, ?, ?, ?, ?, case when ?::boolean then coalesce(?::bigint, waybill_now()) end, ?, ?, waybill_now(), ?)
+// Taken, and without a disposition: it is done.
+const mayHave =
+  "(exists (select 1 from took) or given.grp like '@%' or exists (select 1 from waybill_dispositions d where d.grp = given.grp and d.message_id = given.id))"
+
+const upsert = `with took as (${takeOne})
+  insert into waybill_dispositions
+    (grp, message_id, topic, queue, pos, state, attempts, body_hash, sharding_key, due_at, cause, because, at, dependency)
+  select grp, id, ?, ?::integer, ?::bigint, ?, ?::integer, ?, ?, case when ?::boolean then coalesce(?::bigint, waybill_now()) end, ?, ?, waybill_now(), ?
+  from (select ?::text as grp, ?::text as id) given where ${mayHave}
   on conflict (grp, message_id) do update set state = excluded.state, attempts = excluded.attempts, sharding_key = excluded.sharding_key,
     due_at = excluded.due_at, cause = excluded.cause, because = excluded.because, at = excluded.at, dependency = excluded.dependency, crashes = 0
   where waybill_dispositions.state in ('running', 'retrying', 'held')`
@@ -165,8 +188,11 @@ async function settleOne(
       : settlement.state
   const changed = await connection.run(
     upsert,
+    message.position,
+    message.position,
     group,
-    message.id,
+    topic,
+    message.queue,
     topic,
     message.queue,
     message.position,
@@ -179,6 +205,8 @@ async function settleOne(
     settlement.cause ?? null,
     settlement.because ?? null,
     settlement.dependency ?? null,
+    group,
+    message.id,
   )
   // Somebody settled it meanwhile, for good: that stands.
   if (changed === 0) return
@@ -251,7 +279,17 @@ export async function dispositions(
     group,
     JSON.stringify(ids),
   )
-  return new Map(rows.map((row) => [row['message_id'] as MessageId, row['state'] as DispositionState]))
+  const known = new Map(rows.map((row) => [row['message_id'] as MessageId, row['state'] as DispositionState]))
+  const others = ids.filter((id) => !known.has(id))
+  if (others.length === 0) return known
+  const taken = await connection.all(
+    `select m.id from (select ?::text as name) g, (${texts}) j(id) cross join lateral (select id, topic, queue, pos from waybill_messages where id = j.id offset 0) m
+     where ${whenTaken('g.name', 'm', placeOf('m'))} is not null`,
+    group,
+    JSON.stringify(others),
+  )
+  for (const row of taken) known.set(row['id'], 'done')
+  return known
 }
 
 const copies = ['pos', ...messageColumns.split(', ')].map((column) => `c.${column}`).join(', ')
@@ -293,13 +331,20 @@ export async function markRunning(
   const uncounted = alone ? 0 : 1
   const [row] = await endingZombies(connection, predecessor, () =>
     connection.all(
-      `insert into waybill_dispositions as d (grp, message_id, topic, queue, pos, state, body_hash, sharding_key, at, crashes)
-     select ?, id, topic, queue, ?::bigint, 'running', body_hash, sharding_key, waybill_now(), -(?::integer) from waybill_messages where id = ?
+      `with took as (${takeOne})
+     insert into waybill_dispositions as d (grp, message_id, topic, queue, pos, state, body_hash, sharding_key, at, crashes)
+     select given.grp, id, topic, queue, ?::bigint, 'running', waybill_digest(body, body_binary), sharding_key, waybill_now(), -(?::integer)
+     from (select ?::text as grp, * from waybill_messages where id = ?) given where ${mayHave}
      on conflict (grp, message_id) do update set state = 'running', crashes = d.crashes + (d.state = 'running')::integer - ?::integer, at = excluded.at
      where d.state in ('running', 'retrying') returning d.crashes`,
+      message.position,
+      message.position,
       lease.reader,
+      lease.topic,
+      lease.queue,
       message.position,
       uncounted,
+      lease.reader,
       message.id,
       uncounted,
     ),

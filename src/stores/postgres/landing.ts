@@ -13,7 +13,7 @@ import type { Topics } from './topics.ts'
 type Landing = LandingBatch['messages'][number]
 
 const insert = `insert into waybill_messages (${messageColumns}) ${fromJsonElements} on conflict (id) do nothing returning id`
-const present = `select id, body_hash, source, source_queue, source_pos from waybill_messages where id in (${texts})`
+const present = `select id, waybill_digest(body, body_binary) as body_hash, source, source_queue, source_pos from waybill_messages where id in (${texts})`
 
 export async function land(
   connection: PgConnection,

@@ -4,6 +4,7 @@ import type { Lease, QueueName, ReaderMembership, Share } from '../../core/store
 import type { PgConnection } from './connection.ts'
 import type { PgRow } from './driver.ts'
 import { atPlaces, rangeOf } from './places.ts'
+import { stateOf } from './taken.ts'
 import { endingZombies, moments } from './zombies.ts'
 
 /** True while the lease's fence is the current one. Bind with `fenceParams`. */
@@ -199,7 +200,7 @@ async function suspectRunning(
   const after = cursor!['pos'] as number
   const [row] = await connection.all(
     `select max(seq) as pos from (select x.seq from ${atPlaces}
-       where not exists (select 1 from waybill_dispositions d where d.grp = ? and d.message_id = m.id and d.state <> 'running')
+         cross join (select ?::text as name) g where coalesce(${stateOf('g.name', 'm', 'x.seq')}, 'running') = 'running'
        order by x.seq limit ?) running`,
     ...rangeOf({ topic, queue }, after, after + lookedThroughMax),
     reader,

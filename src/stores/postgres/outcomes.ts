@@ -3,6 +3,7 @@ import type { MessageId } from '../../core/ids.ts'
 import type { Placed } from '../sql/facts.ts'
 import type { PgConnection } from './connection.ts'
 import type { PgRow } from './driver.ts'
+import { whenTaken } from './taken.ts'
 
 const columns =
   'd.state, d.attempts, d.generation, d.due_at, d.cause, d.because, d.dependency, d.at, d.topic, d.sharding_key, d.pos'
@@ -12,7 +13,13 @@ const outcomes = `with m as materialized (
   )
   select m.id as message, c.reader as grp, c.pos < m.position as is_ahead, ${columns} from m
     join waybill_cursors c on c.topic = m.topic and c.queue = m.queue and c.reader not like '@land:%' and c.reader <> '${dueReader}'
-    left join lateral (select * from waybill_dispositions where grp = c.reader and message_id = m.id offset 0) d on true
+    left join lateral (
+      select state, attempts, generation, due_at, cause, because, dependency, at, topic, sharding_key, pos
+        from waybill_dispositions where grp = c.reader and message_id = m.id
+      union all select 'done', 0, 0, null, null, null, null, t.at, m.topic, null, m.position
+        from (select ${whenTaken('c.reader', 'm', 'm.position')} as at offset 0) t
+        where t.at is not null and not exists (select 1 from waybill_dispositions where grp = c.reader and message_id = m.id)
+    ) d on true
   union all
   select m.id, d.grp, false, ${columns} from m
     cross join lateral (select * from waybill_dispositions where message_id = m.id and state <> 'done' offset 0) d

@@ -3,6 +3,7 @@ import type { PgAccess } from './access.ts'
 import type { PgConnection } from './connection.ts'
 import { readersIn } from '../sql/groups.ts'
 import { recordKeptSince } from '../sql/kept-since.ts'
+import { takenAt } from './taken.ts'
 
 /** Runs that one transaction looks at: short enough for writers that wait meanwhile. */
 const runsMax = 200
@@ -33,6 +34,7 @@ async function purgeMessages({ read, write }: PgAccess, before: number): Promise
     const params = [row['topic'], row['queue'], row['pos'], before] as const
     if ((await read.all(`${passed} limit 1`, ...params)).length === 0) continue
     dropped += await write(async (connection) => {
+      await connection.run(leaveReceipts, ...params)
       const count = await connection.run(
         `delete from waybill_messages where pos = any (array(${passed}))`,
         ...params,
@@ -45,6 +47,7 @@ async function purgeMessages({ read, write }: PgAccess, before: number): Promise
         row['queue'],
         row['pos'],
       )
+      await connection.run(dropTaken, row['topic'], row['queue'], row['topic'], row['queue'], row['pos'])
       await recordKeptSince(connection, before)
       return count
     })
@@ -56,8 +59,22 @@ const oldestRuns = `(select * from waybill_runs where topic = ? and queue = ? or
 
 // One look into an index for each position, as a scalar: planned while the tables were small, a join reads all of the log.
 /** The oldest of a queue that every reader has passed. */
-const passed = `select p.pos from ${oldestRuns}, unnest(r.positions) with ordinality p(pos, ord)
+const passedPlaces = `select p.pos, r.seq_from + p.ord - 1 as seq from ${oldestRuns}, unnest(r.positions) with ordinality p(pos, ord)
   where r.seq_from + p.ord - 1 <= ? and (select m.published_at from waybill_messages m where m.pos = p.pos) < ?`
+
+const passed = `select pos from (${passedPlaces}) passed`
+
+/** What was taken as a range is found by the log's rows: without them each needs a receipt of its own. */
+const leaveReceipts = `insert into waybill_dispositions (grp, message_id, topic, queue, pos, state, body_hash, at)
+  select l.reader, m.id, m.topic, m.queue, x.seq, 'done', waybill_digest(m.body, m.body_binary), t.at from (${passedPlaces}) x
+    cross join lateral (select id, topic, queue, body, body_binary from waybill_messages where pos = x.pos offset 0) m
+    join waybill_leases l on l.topic = m.topic and l.queue = m.queue
+    cross join lateral (select ${takenAt('l.lane', 'x.seq')} as at offset 0) t
+  where t.at is not null on conflict do nothing`
+
+/** Ranges that end before the first place that is left. */
+const dropTaken = `delete from waybill_taken t using waybill_leases l where l.topic = ? and l.queue = ? and t.lane = l.lane
+  and t.seq_to < coalesce((select seq_from from waybill_runs where topic = ? and queue = ? order by seq_to limit 1), ?::bigint + 1)`
 
 /** Of the oldest runs that every reader has passed, those of which no message is left. */
 const emptied = `select r.seq_to from ${oldestRuns} where r.seq_to <= ? and not exists (

@@ -1,46 +1,21 @@
-import type { MessageId } from '../../core/ids.ts'
 import type { Envelope, LoggedMessage, SourcePosition } from '../../core/message.ts'
+import { type Names, plainNames } from '../sql/dialect.ts'
+import * as rows from '../sql/rows.ts'
 import type { PgRow, PgValue } from './driver.ts'
 
-/** The columns of a message, alike in waybill_messages, waybill_delayed, waybill_halves and waybill_copies. */
-export const messageColumns =
-  'id, service, topic, queue, tag, key, sharding_key, headers, body, body_binary, body_hash, published_at, eligible_at, source, source_queue, source_pos'
-/** One placeholder for each. */
-export const messageParams = messageColumns
-  .split(', ')
-  .map(() => '?')
-  .join(', ')
+export { toSource } from '../sql/rows.ts'
 
-const noHeaders: Readonly<Record<string, string>> = Object.freeze({})
+/** Hashing each body would cost a publisher more than writing the row. `waybill_digest` is the same in SQL. */
+export const names: Names = { ...plainNames, bodyHash: null }
+
+/** The columns of a message, alike in waybill_messages, waybill_delayed, waybill_halves and waybill_copies. */
+export const messageColumns = rows.messageColumnsOf(names)
+/** One placeholder for each. */
+export const messageParams = rows.placeholdersFor(messageColumns)
 
 /** A row with `messageColumns` and `pos`, its place in the sequence of its queue. */
 export function toLogged(row: PgRow): LoggedMessage {
-  const { headers, source } = row
-  return {
-    id: row['id'] as MessageId,
-    service: row['service'],
-    topic: row['topic'],
-    queue: row['queue'],
-    position: row['pos'],
-    tag: row['tag'],
-    key: row['key'],
-    shardingKey: row['sharding_key'],
-    headers: headers === null ? noHeaders : JSON.parse(headers),
-    body: row['body'] ?? new Uint8Array(row['body_binary']),
-    bodyHash: row['body_hash'],
-    publishedAt: row['published_at'],
-    eligibleAt: row['eligible_at'],
-    source: source === null ? null : toSource(row, source),
-  }
-}
-
-export function toSource(row: PgRow, source: string): SourcePosition {
-  return { source, queue: row['source_queue'], position: row['source_pos'] }
-}
-
-function headersColumn(headers: Readonly<Record<string, string>>): string | null {
-  for (const _ in headers) return JSON.stringify(headers)
-  return null
+  return rows.toLogged(row, names)
 }
 
 /** Parameters of one message, in the order of `messageColumns`. */
@@ -49,26 +24,7 @@ export function toParams(
   queue: number,
   source: SourcePosition | null,
 ): readonly PgValue[] {
-  const { body } = message
-  const isText = typeof body === 'string'
-  return [
-    message.id,
-    message.service,
-    message.topic,
-    queue,
-    message.tag,
-    message.key,
-    message.shardingKey,
-    headersColumn(message.headers),
-    isText ? body : null,
-    isText ? null : body,
-    message.bodyHash,
-    message.publishedAt,
-    message.eligibleAt,
-    source?.source ?? null,
-    source?.queue ?? null,
-    source?.position ?? null,
-  ]
+  return rows.toParams(message, queue, source, names)
 }
 
 /** One message as an element of the JSON parameter of a batch insert, by short names. A binary body travels as hex. */
@@ -77,12 +33,7 @@ export function toJsonElement(
   queue: number,
   source: SourcePosition | null,
 ): Readonly<Record<string, unknown>> {
-  const values = toParams(message, queue, source)
-  return Object.fromEntries(
-    values.flatMap((value, i) =>
-      value === null ? [] : [[`c${i}`, value instanceof Uint8Array ? hex(value) : value]],
-    ),
-  )
+  return rows.toJsonElement(message, queue, source, names)
 }
 
 const integers = new Set(['queue', 'source_queue'])
@@ -105,7 +56,3 @@ export const fromJsonElements = `select ${columns
 export const elements = 'json_array_elements((?::text)::json) with ordinality as elements(value, ord)'
 /** A JSON list of texts as rows of one column. */
 export const texts = 'select value from json_array_elements_text((?::text)::json) as texts(value)'
-
-function hex(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')
-}

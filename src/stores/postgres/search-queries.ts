@@ -2,6 +2,7 @@ import { type DispositionState, type State, dispositionStates } from '../../core
 import type { SearchQuery } from '../../core/store.ts'
 import { placeOf } from './places.ts'
 import { texts } from './rows.ts'
+import { stateOf } from './taken.ts'
 import { type Sql, joined, raw, sql } from '../sql/sql.ts'
 
 /** How far beyond its cursor a group is taken to have handled messages. */
@@ -21,6 +22,9 @@ export interface Asked {
   readonly queries: readonly Sql[]
   readonly walk?: Walk
 }
+
+/** The place of a message `m` on a walk. */
+export const walkedPlace = '(r.seq_from + p.ord - 1)'
 
 /** Back through the sequences of queues. */
 export interface Walk {
@@ -111,7 +115,7 @@ function copied(query: SearchQuery, readers: readonly string[], limit: number): 
 function beyondCursors(query: SearchQuery, state: 'waiting' | 'in-transit'): Walk {
   const queues = sql`select c.reader, c.topic, c.queue, c.pos as after, e.seq as up_to from ${cursors}
     where ${ofReaders(state, query.group)} and e.seq > c.pos ${ofTopic(query.topic)}`
-  return { queues, conditions: [...timed(query), undisposed(state, raw('q.reader'))] }
+  return { queues, conditions: [...timed(query), undisposed(state, 'q.reader', walkedPlace)] }
 }
 
 function done(query: SearchQuery, readers: readonly string[], limit: number): Asked {
@@ -120,12 +124,14 @@ function done(query: SearchQuery, readers: readonly string[], limit: number): As
     const conditions = [...conditionOfGroup(group), hasDisposition('done', readers)]
     return { queries: [byTime(query, conditions, limit)] }
   }
-  if (topic === undefined) return { queries: [receipts(readers, limit)] }
-  // Between where a group began and a little beyond its cursor: all that it has not reached would have to be walked through.
-  const queues = sql`select c.reader, c.topic, c.queue, c.start_pos as after, least(e.seq, c.pos + ${aheadMax}) as up_to from ${cursors}
-    where c.topic = ${topic} ${group === undefined ? nothing : sql`and c.reader = ${group}`}`
-  const receipt = sql`(select d.state from waybill_dispositions d where d.grp = q.reader and d.message_id = m.id) = 'done'`
-  return { queries: [], walk: { queues, conditions: [receipt] } }
+  // Up to a little beyond a group's cursor: all that it has not reached would have to be walked through. Whoever has a lease has taken
+  // what it handled, also if it has been removed since.
+  const queues = sql`select l.reader, l.topic, l.queue, coalesce(c.start_pos, 0) as after, least(e.seq, c.pos + ${aheadMax}) as up_to
+    from waybill_leases l join waybill_ends e on e.topic = l.topic and e.queue = l.queue
+      left join waybill_cursors c on c.reader = l.reader and c.topic = l.topic and c.queue = l.queue
+    where l.reader not like '@%' ${topic === undefined ? nothing : sql`and l.topic = ${topic}`} ${group === undefined ? nothing : sql`and l.reader = ${group}`}`
+  const walk = { queues, conditions: [sql`${raw(stateOf('q.reader', 'm', walkedPlace))} = 'done'`] }
+  return { queries: topic === undefined ? [receipts(readers, limit)] : [], walk }
 }
 
 function receipts(readers: readonly string[], limit: number): Sql {
@@ -168,14 +174,14 @@ function ofReaders(state: 'waiting' | 'in-transit', group: string | undefined): 
   return group === undefined ? raw("c.reader not like '@%'") : sql`c.reader = ${group}`
 }
 
-function undisposed(state: 'waiting' | 'in-transit', reader: Sql): Sql {
-  const open = sql`(select d.state from waybill_dispositions d where d.grp = ${reader} and d.message_id = m.id) is null`
+function undisposed(state: 'waiting' | 'in-transit', reader: string, place: string): Sql {
+  const open = raw(`${stateOf(reader, 'm', place)} is null`)
   return state === 'in-transit' ? sql`${open} and m.source is null` : open
 }
 
 function isWaiting(state: 'waiting' | 'in-transit', group: string | undefined): Sql {
   return sql`exists (select 1 from waybill_cursors c where ${ofReaders(state, group)} and c.topic = m.topic and c.queue = m.queue
-    and c.pos < ${raw(placeOf('m'))} and ${undisposed(state, raw('c.reader'))} offset 0)`
+    and c.pos < ${raw(placeOf('m'))} and ${undisposed(state, 'c.reader', placeOf('m'))} offset 0)`
 }
 
 function conditionOfGroup(group: string | undefined): readonly Sql[] {
@@ -186,6 +192,8 @@ function conditionOfGroup(group: string | undefined): readonly Sql[] {
 }
 
 function hasDisposition(state: DispositionState, readers: readonly string[]): Sql {
+  if (state === 'done')
+    return sql`exists (select 1 from (${given(readers)}) g(grp) where ${raw(stateOf('g.grp', 'm', placeOf('m')))} = 'done' offset 0)`
   return sql`exists (select 1 from (${given(readers)}) g(grp), waybill_dispositions d
     where d.grp = g.grp and d.message_id = m.id and d.state = ${state} offset 0)`
 }

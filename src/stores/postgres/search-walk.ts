@@ -1,8 +1,8 @@
 import type { PgConnection } from './connection.ts'
 import type { PgRow } from './driver.ts'
 import { runMax } from './places.ts'
-import { type Walk, and } from './search-queries.ts'
-import { sql } from '../sql/sql.ts'
+import { type Walk, and, walkedPlace } from './search-queries.ts'
+import { raw, sql } from '../sql/sql.ts'
 
 /** Each round looks this much further back than the one before: in all not much more than has to be looked at. */
 const widening = 4
@@ -55,7 +55,7 @@ function hitsIn(
       select m.id, m.published_at from waybill_runs r cross join lateral unnest(r.positions) with ordinality p(pos, ord)
         cross join lateral (select * from waybill_messages where pos = p.pos offset 0) m
       where r.topic = q.topic and r.queue = q.queue and r.seq_to > q.after and r.seq_to < q.up_to + ${runMax}
-        and r.seq_from + p.ord - 1 > q.after and r.seq_from + p.ord - 1 <= q.up_to ${and(conditions)}
+        and ${raw(walkedPlace)} > q.after and ${raw(walkedPlace)} <= q.up_to ${and(conditions)}
       order by r.seq_to desc, p.ord desc limit ${limit}
     ) x`
   return connection.all(text, ...params)

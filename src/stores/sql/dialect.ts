@@ -7,9 +7,17 @@ export interface Names {
   readonly sequence: string
   readonly groups: string
   readonly until: string
+  /** Null where the log keeps no hashes: they are worked out when somebody asks. */
+  readonly bodyHash: string | null
 }
 
-export const plainNames: Names = { key: 'key', sequence: 'sequence', groups: 'groups', until: 'until' }
+export const plainNames: Names = {
+  key: 'key',
+  sequence: 'sequence',
+  groups: 'groups',
+  until: 'until',
+  bodyHash: 'body_hash',
+}
 
 /** Columns of a JSON parameter, in the order of its lists. */
 export type Columns = Readonly<Record<string, 'text' | 'integer' | 'bigint'>>

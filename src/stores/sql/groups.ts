@@ -133,7 +133,7 @@ export async function readersIn(connection: SqlConnection): Promise<readonly str
     `with recursive walk as (
        select min(grp) as grp from waybill_dispositions
        union all select (select min(grp) from waybill_dispositions where grp > walk.grp) from walk where walk.grp is not null
-     ) select grp from walk where grp is not null union select reader from waybill_cursors`,
+     ) select grp from walk where grp is not null union select reader from waybill_leases`,
   )
   return [...new Set([...rows.map((row) => row['grp'] as string), landingGroup])]
 }

@@ -31,7 +31,7 @@ export async function prepareHalf<C extends SqlConnection>(
   const columns = messageColumnsOf(connection.dialect.names)
   await connection.run(
     `insert into waybill_halves (${columns}, dedup_key, state, check_at) values (${placeholdersFor(columns)}, ?, 'prepared', ?)`,
-    ...toParams(message, queueOf(message, topic.queues), null),
+    ...toParams(message, queueOf(message, topic.queues), null, connection.dialect.names),
     message.dedupKey,
     checkAt,
   )

@@ -1,3 +1,4 @@
+import { bodyDigest } from '../../body-digest.ts'
 import type { MessageId } from '../../core/ids.ts'
 import type { Envelope, LoggedMessage, SourcePosition } from '../../core/message.ts'
 import type { Names } from './dialect.ts'
@@ -7,7 +8,8 @@ const noHeaders: Readonly<Record<string, string>> = Object.freeze({})
 
 /** The columns of a message, alike in waybill_messages, waybill_delayed, waybill_halves and waybill_copies. */
 export function messageColumnsOf(names: Names): string {
-  return `id, service, topic, queue, tag, ${names.key}, sharding_key, headers, body, body_binary, body_hash, published_at, eligible_at, source, source_queue, source_pos`
+  const hash = names.bodyHash === null ? '' : `${names.bodyHash}, `
+  return `id, service, topic, queue, tag, ${names.key}, sharding_key, headers, body, body_binary, ${hash}published_at, eligible_at, source, source_queue, source_pos`
 }
 
 /** One placeholder for each. */
@@ -21,6 +23,8 @@ export function placeholdersFor(columns: string): string {
 /** A row with the columns of a message and `pos`, its place in the sequence of its queue. */
 export function toLogged(row: SqlRow, names: Names): LoggedMessage {
   const { source } = row
+  const body: string | Uint8Array = row['body'] ?? new Uint8Array(row['body_binary'])
+  const hash: string | undefined = names.bodyHash === null ? undefined : row[names.bodyHash]
   return {
     id: row['id'] as MessageId,
     service: row['service'],
@@ -31,8 +35,10 @@ export function toLogged(row: SqlRow, names: Names): LoggedMessage {
     key: row[names.key],
     shardingKey: row['sharding_key'],
     headers: toHeaders(row['headers']),
-    body: row['body'] ?? new Uint8Array(row['body_binary']),
-    bodyHash: row['body_hash'],
+    body,
+    get bodyHash() {
+      return hash ?? bodyDigest(body)
+    },
     publishedAt: row['published_at'],
     eligibleAt: row['eligible_at'],
     source: source === null ? null : toSource(row, source),
@@ -57,9 +63,10 @@ export function toParams(
   message: Envelope,
   queue: number,
   source: SourcePosition | null,
+  names: Names,
 ): readonly BoundValue[] {
   const { body } = message
-  return paramsWith(typeof body === 'string' ? [body, null] : [null, body], message, queue, source)
+  return paramsWith(typeof body === 'string' ? [body, null] : [null, body], message, queue, source, names)
 }
 
 type BoundValue = Exclude<SqlValue, boolean>
@@ -70,6 +77,7 @@ export function paramsWith(
   message: Envelope,
   queue: number,
   source: SourcePosition | null,
+  names: Names,
 ): readonly BoundValue[] {
   return [
     message.id,
@@ -81,7 +89,7 @@ export function paramsWith(
     message.shardingKey,
     headersColumn(message.headers),
     ...body,
-    message.bodyHash,
+    ...(names.bodyHash === null ? [] : [message.bodyHash]),
     message.publishedAt,
     message.eligibleAt,
     source?.source ?? null,
@@ -95,8 +103,9 @@ export function toJsonElement(
   message: Envelope,
   queue: number,
   source: SourcePosition | null,
+  names: Names,
 ): Readonly<Record<string, unknown>> {
-  const values = toParams(message, queue, source)
+  const values = toParams(message, queue, source, names)
   return Object.fromEntries(
     values.flatMap((value, i) =>
       value === null ? [] : [[`c${i}`, value instanceof Uint8Array ? hex(value) : value]],

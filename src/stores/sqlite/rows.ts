@@ -50,7 +50,13 @@ export function toJsonElement(
   source: SourcePosition | null,
 ): readonly SqlValue[] {
   const { body } = message
-  return paramsWith(typeof body === 'string' ? [body, null] : [null, hex(body)], message, queue, source)
+  return paramsWith(
+    typeof body === 'string' ? [body, null] : [null, hex(body)],
+    message,
+    queue,
+    source,
+    plainNames,
+  )
 }
 
 /** Selects those elements back, in the order of `messageColumns`. */
@@ -66,5 +72,5 @@ export function toParams(
   queue: number,
   source: SourcePosition | null,
 ): readonly SqlValue[] {
-  return paramsWith([message.body], message, queue, source)
+  return paramsWith([message.body], message, queue, source, plainNames)
 }

@@ -1,4 +1,5 @@
 import type { HeldQueue, QueueReader } from '../../core/log-reading.ts'
+import { withMore } from '../../core/message.ts'
 import type { Ports } from '../../core/ports.ts'
 import { type Resumed, resume } from '../../core/resuming.ts'
 import type { QueueName, Store, TopicDeclaration } from '../../core/store.ts'
@@ -63,10 +64,9 @@ export class LandingReader implements QueueReader {
     const window = await store.read(held.lease, held.position, windowMax)
     const end = window.at(-1)?.position
     if (end === undefined) return false
-    const messages = window.map((message) => ({
-      ...message,
-      from: { source, queue, position: message.position },
-    }))
+    const messages = window.map((message) =>
+      withMore(message, { from: { source, queue, position: message.position } }),
+    )
     const upTo = { source, topic, queue, position: end, epoch }
     await land({ messages, upTo: [isRecorded ? { ...upTo, after: held.position } : upTo] })
     // It has landed, whether the cursor hears of it or not.

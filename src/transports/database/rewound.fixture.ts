@@ -41,10 +41,41 @@ interface Reached {
 export type Role = 'order' | 'broker' | 'coupon'
 const roles: readonly Role[] = ['order', 'broker', 'coupon']
 
+/** Servers that can be put back to an older state, for one test after the other: making the data of a new one takes longer than a test. */
+export class Servers {
+  readonly kind: ServiceName
+  /** A server whose databases need not be put back. */
+  readonly sharedUrl: string
+  readonly #all = new Set<PrivateServer>()
+  readonly #idle: PrivateServer[] = []
+
+  constructor(kind: ServiceName, sharedUrl: string) {
+    this.kind = kind
+    this.sharedUrl = sharedUrl
+  }
+
+  async take(): Promise<PrivateServer> {
+    const idle = this.#idle.pop()
+    if (idle) return idle
+    const settings = this.kind === 'postgres' ? { restore_command: 'false' } : {}
+    const server = await startPrivateService(this.kind, { settings })
+    this.#all.add(server)
+    return server
+  }
+
+  giveBack(server: PrivateServer): void {
+    this.#idle.push(server)
+  }
+
+  async close(): Promise<void> {
+    for (const server of this.#all) await removeService(server)
+  }
+}
+
 /** A publishing and a consuming service, with a database between, some of them on servers that can be put back to an older state. */
-export class Fleet {
+export class Fleet implements AsyncDisposable {
   readonly #said: string[] = []
-  readonly #kind: ServiceName
+  readonly #all: Servers
   readonly #folder = temporaryFolder()
   readonly #servers = new Map<Role, PrivateServer>()
   readonly #databases: TestDatabase[] = []
@@ -54,32 +85,31 @@ export class Fleet {
   #order!: Waybill<any, any>
   #coupon!: Waybill<any, any>
 
-  private constructor(kind: ServiceName) {
-    this.#kind = kind
+  private constructor(servers: Servers) {
+    this.#all = servers
   }
 
-  /** Two services that are up; `rewindable` get servers of their own. */
-  static async start(kind: ServiceName, url: string, rewindable: readonly Role[]): Promise<Fleet> {
-    const fleet = new Fleet(kind)
-    for (const role of roles) {
-      if (rewindable.includes(role)) {
-        const settings = kind === 'postgres' ? { restore_command: 'false' } : {}
-        const server = await startPrivateService(kind, { settings })
-        fleet.#servers.set(role, server)
-        fleet.#reach(role, server.url)
-      } else {
-        const database = await freshDatabase(kind, url)
-        fleet.#databases.push(database)
-        fleet.#reach(role, database.url)
-      }
+  /** Two services that are up; `rewindable` are each on a server of their own. */
+  static async start(servers: Servers, ...rewindable: readonly Role[]): Promise<Fleet> {
+    const fleet = new Fleet(servers)
+    try {
+      for (const role of roles) await fleet.#reach(role, rewindable.includes(role))
+      await fleet.ask('coupon', 'create table effects (at bigint, n integer)')
+      await fleet.startServices()
+    } catch (error) {
+      await fleet[Symbol.asyncDispose]()
+      throw error
     }
-    await fleet.ask('coupon', 'create table effects (at bigint, n integer)')
-    await fleet.startServices()
     return fleet
   }
 
-  #reach(role: Role, url: string): void {
-    this.#reached.set(role, this.#kind === 'postgres' ? overPg(url) : overMysql2(url))
+  async #reach(role: Role, isRewindable: boolean): Promise<void> {
+    const { kind, sharedUrl } = this.#all
+    const server = isRewindable ? await this.#all.take() : undefined
+    if (server) this.#servers.set(role, server)
+    const database = await freshDatabase(kind, server?.url ?? sharedUrl)
+    this.#databases.push(database)
+    this.#reached.set(role, kind === 'postgres' ? overPg(database.url) : overMysql2(database.url))
   }
 
   ask(role: Role, sql: string): Promise<readonly Record<string, unknown>[]> {
@@ -193,11 +223,11 @@ export class Fleet {
     await this.startConsumer()
   }
 
-  async close(): Promise<void> {
+  async [Symbol.asyncDispose](): Promise<void> {
     for (const instance of this.#running) await instance.stop({ withinMs: 0 }).catch(() => {})
     for (const { end } of this.#reached.values()) await end()
-    for (const server of this.#servers.values()) await removeService(server)
     for (const database of this.#databases) await database.drop()
+    for (const server of this.#servers.values()) this.#all.giveBack(server)
     this.#folder.remove()
   }
 }

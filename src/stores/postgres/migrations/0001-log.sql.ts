@@ -13,7 +13,6 @@ const message = `
   headers text,
   body text,
   body_binary bytea,
-  body_hash text collate "C" not null,
   published_at bigint not null,
   eligible_at bigint not null,
   source text collate "C",
@@ -47,6 +46,11 @@ $$;
 -- each time that somebody looks into the log, so it must cost nothing.
 create function waybill_server() returns text language sql stable as $$
   select extract(epoch from pg_postmaster_start_time()) || '/' || (select oid from pg_database where datname = current_database())
+$$;
+
+-- As Waybill's own: what tells two bodies of one id apart (P4).
+create function waybill_digest(body text, body_binary bytea) returns text language sql immutable as $$
+  select left(encode(sha256(coalesce(body_binary, convert_to(body, 'UTF8'))), 'hex'), 32)
 $$;
 
 create table waybill_topics (
@@ -154,6 +158,8 @@ create table waybill_leases (
   fence bigint not null default 0,
   expires_at bigint not null default 0,
   running_max integer not null default 1,
+  -- Names a reader's queue for as long as the database lives: a lease is never dropped.
+  lane integer generated always as identity unique,
   primary key (reader, topic, queue)
 ) with (fillfactor = 50);
 
@@ -190,6 +196,17 @@ create index on waybill_dispositions (grp, topic, sharding_key, pos) where shard
 create index on waybill_dispositions (grp, state, at) where state <> 'done';
 create index on waybill_dispositions (message_id) where state <> 'done';
 create index on waybill_dispositions (grp, topic, queue, pos) where state in ('running', 'retrying', 'held', 'dead');
+
+-- Which places of the log a group has taken, in runs: receipts, or what has a disposition of its own. The constraint waits for whoever takes
+-- the same at the same time; it tells lanes apart by the upper bits.
+create table waybill_taken (
+  lane integer not null,
+  seq_from bigint not null,
+  seq_to bigint not null,
+  at bigint not null,
+  primary key (lane, seq_to),
+  exclude using gist (int8range((lane::bigint << 40) + seq_from, (lane::bigint << 40) + seq_to, '[]') with &&)
+);
 
 -- The message itself, for whatever left the log's path (P2).
 create table waybill_copies (
@@ -356,7 +373,12 @@ create view waybill_v_dead_letters as
   select grp as "group", message_id, topic, tag, key, sharding_key, cause, because, attempts, generation, published_at, died_at
   from waybill_dead_letters;
 create view waybill_v_dispositions as
-  select grp as "group", message_id, state, attempts, due_at, cause, because, at from waybill_dispositions;
+  select grp as "group", message_id, state, attempts, due_at, cause, because, at from waybill_dispositions
+  union all select l.reader, m.id, 'done', 0, null, null, null, t.at from waybill_taken t join waybill_leases l on l.lane = t.lane
+    join waybill_runs r on r.topic = l.topic and r.queue = l.queue and r.seq_to >= t.seq_from and r.seq_from <= t.seq_to
+    cross join lateral unnest(r.positions) with ordinality p(pos, ord) join waybill_messages m on m.pos = p.pos
+  where r.seq_from + p.ord - 1 between t.seq_from and t.seq_to
+    and not exists (select 1 from waybill_dispositions d where d.grp = l.reader and d.message_id = m.id);
 -- What is committed and not in sequence yet is waiting too, but not counted.
 create view waybill_v_lag as
   select c.reader, c.topic, c.queue, c.pos as position, l.owner, greatest(0, coalesce(e.seq, 0) - c.pos) as waiting

@@ -1,0 +1,123 @@
+import { Pool, type PoolClient } from 'pg'
+import { afterAll, beforeEach, describe, expect, test } from 'vitest'
+import { freshDatabase, requireService } from '../../../scripts/services/index.ts'
+import type { OpenDatabase } from '../../core/database.ts'
+import type { OwnerId } from '../../core/ids.ts'
+import type { Lease, ReadMessage } from '../../core/store.ts'
+import { pg } from '../../databases/pg.ts'
+import { Waybill, topic } from '../../index.ts'
+import { systemPorts } from '../../system.ts'
+import { until } from '../../testing/until.ts'
+
+const found = await requireService('postgres')
+const orderPaid = topic<{ n: number }>('order.paid', undefined, { queues: 1 })
+const group = 'coupon'
+const count = 10
+let schemas = 0
+
+describe.skipIf('skipped' in found)('what a group takes from its log on PostgreSQL', async () => {
+  const server = 'url' in found ? await freshDatabase('postgres', found.url) : undefined
+  const pool = new Pool({ connectionString: server?.url })
+  // Idle connections, when the database is dropped.
+  pool.on('error', () => {})
+  let database: OpenDatabase<PoolClient>
+  let lease: Lease
+  let messages: readonly ReadMessage[]
+
+  beforeEach(async () => {
+    const schema = `taken_${++schemas}`
+    const waybill = new Waybill({ service: 'order', database: pg(pool, { schema }), migrate: 'auto' })
+    await waybill.schema()
+    await waybill.transaction(async (tx) => {
+      const bodies = Array.from({ length: count }, (_, n) => ({ body: { n } }))
+      await waybill.publish(tx, orderPaid, bodies)
+    })
+    await waybill.stop()
+    database = pg(pool, { schema }).open(systemPorts, { service: 'order', migrate: 'check' })
+    await database.ready()
+    const topics = [{ name: orderPaid.name, queues: 1 }]
+    await database.store.declareGroup({
+      name: group,
+      topics,
+      tags: {},
+      from: 'oldest',
+      subscriptionVersion: 1,
+      ordered: false,
+      onFailure: 'hold',
+    })
+    const queues = [{ topic: orderPaid.name, queue: 0 }]
+    const membership = { reader: group, version: 1, queues, runningMax: count }
+    const [share] = await database.store.share('one' as OwnerId, [membership], 60_000)
+    lease = share!.leases[0]!
+    messages = await database.store.read(lease, 0, count)
+    return () => database.close()
+  })
+
+  afterAll(async () => {
+    await pool.end()
+    await server?.[Symbol.asyncDispose]()
+  })
+
+  /** Somebody claims all in a transaction that stays open until another waits for it, and then ends as it is told. */
+  async function whileClaimed<R>(ending: 'commit' | 'rollback', other: () => Promise<R>): Promise<R> {
+    const open = Promise.withResolvers<void>()
+    const claimed = Promise.withResolvers<void>()
+    const first = database.transaction({
+      work: async (tx) => {
+        expect(await database.store.claim(tx, lease, messages, 'unclaimed')).toHaveLength(count)
+        claimed.resolve()
+        await open.promise
+        if (ending === 'rollback') throw new Error('the handler failed')
+      },
+    })
+    await claimed.promise
+    const answer = other()
+    await until('the other waits', async () => {
+      const waiting =
+        "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+      return (await pool.query(waiting)).rows.length > 0
+    })
+    open.resolve()
+    expect(
+      await first.then(
+        () => 'commit',
+        () => 'rollback',
+      ),
+    ).toBe(ending)
+    return answer
+  }
+
+  const claimOne = (): Promise<readonly string[]> =>
+    database.transaction({ work: (tx) => database.store.claim(tx, lease, [messages[4]!], 'unclaimed') })
+  const states = async (): Promise<readonly (string | undefined)[]> => {
+    const known = await database.store.dispositions(
+      lease,
+      messages.map(({ id }) => id),
+    )
+    return messages.map(({ id }) => known.get(id))
+  }
+  const allDone = Array.from({ length: count }, () => 'done')
+
+  test('P3: whoever claims one message of a run that is not committed waits for it, and does not get it', async () => {
+    expect(await whileClaimed('commit', claimOne)).toEqual([])
+    expect(await states()).toEqual(allDone)
+  })
+
+  test('P3: whoever claims one message of a run that is rolled back gets it', async () => {
+    expect(await whileClaimed('rollback', claimOne)).toEqual([messages[4]!.id])
+    expect((await states()).filter((state) => state !== undefined)).toEqual(['done'])
+  })
+
+  test('P3: what is settled while its run is not committed yet stays done', async () => {
+    const settle = (): Promise<void> =>
+      database.store.settle(lease, [{ message: messages[4]!, state: 'dead', attempts: 1 }])
+    await whileClaimed('commit', settle)
+    expect(await states()).toEqual(allDone)
+    expect(await database.store.deadLetters({})).toEqual([])
+  })
+
+  test('P3: what is marked as running while its run is not committed yet stays done', async () => {
+    await whileClaimed('commit', () => database.store.markRunning(lease, messages[4]!, true))
+    expect(await states()).toEqual(allDone)
+  })
+})

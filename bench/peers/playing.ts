@@ -10,10 +10,10 @@ export const batchDefault = 100
 
 type Publishing<Tx> = Pick<OpenPeer<Tx>, 'enqueue' | 'enqueueMany'>
 
-export function publishing<Tx>(instance: Waybill<Tx, 'async'>): Publishing<Tx> {
+/** @param isKeyed whether a message can be found by a key, and stays in the order of another */
+export function publishing<Tx>(instance: Waybill<Tx, 'async'>, isKeyed = true): Publishing<Tx> {
   const message = (number: number) => ({
-    key: orderId(number),
-    shardingKey: `user-${number % 10_000}`,
+    ...(isKeyed ? { key: orderId(number), shardingKey: `user-${number % 10_000}` } : {}),
     body: numberedOrder(number),
   })
   return {

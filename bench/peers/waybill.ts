@@ -25,6 +25,14 @@ export const waybill: Peer = {
   open: (url, use) => openConsumer(url, use),
 }
 
+/** The same, with messages that have a payload only, as a peer's jobs. */
+export const waybillPlain: Peer = {
+  ...waybill,
+  name: 'waybill-plain',
+  label: 'Waybill without keys',
+  open: (url, use) => openConsumer(url, use, batchDefault, false),
+}
+
 /** Relays into a transport that does nothing. */
 export const waybillRelay: Peer = {
   name: 'waybill-relay',
@@ -35,12 +43,17 @@ export const waybillRelay: Peer = {
 }
 
 /** @param batch how many messages the handler takes at once where it takes many */
-export async function openConsumer(url: string, use: Use, batch: number = batchDefault): Promise<OpenPeer> {
+export async function openConsumer(
+  url: string,
+  use: Use,
+  batch: number = batchDefault,
+  isKeyed = true,
+): Promise<OpenPeer> {
   const pool = newPool(url)
   const instance = newWaybill(pool)
   await instance.schema()
   return {
-    ...publishing(instance),
+    ...publishing(instance, isKeyed),
     work: (handled) => consume(instance, use, batch, handled),
     unfinished: () => waiting(instance, group),
     close: () => close(instance, pool),

@@ -25,6 +25,9 @@ export function blockedBy(order: GroupOrder, message: string): string {
     and b.state in (${states}) and b.pos < ${message}.seq)`
 }
 
+/** With so many reads left, the next portion is there before they are done. */
+const readsAhead = 2
+
 export async function read(
   connection: PgConnection,
   sequencing: Sequencing,
@@ -37,6 +40,7 @@ export async function read(
   const isAtEnd = after >= known
   if (isAtEnd) await sequencing.portion()
   if (after >= sequencing.endOf(lease)) return []
+  if (sequencing.endOf(lease) - after < readsAhead * limit) sequencing.ahead()
   let found = await readSequenced(connection, lease, after, limit, order)
   if (!isAtEnd && found.length < limit) {
     // There may be more that no window holds yet, or that somebody else has just put into sequence.

@@ -23,6 +23,8 @@ export class Sequencing {
   readonly #ends = new Map<string, number>()
   /** Grows whenever some queue gets new places. */
   #generation = 0
+  /** Whether the last portion left some for the next. */
+  #isBehind = false
   #running: Promise<void> | undefined
   #next: Promise<number> | undefined
 
@@ -59,6 +61,14 @@ export class Sequencing {
     return this.#next
   }
 
+  /**
+   * Begins the next portion of a backlog, for a reader that will have read all places of its queue soon. If it fails, that reader will
+   * hear of it once it asks itself.
+   */
+  ahead(): void {
+    if (this.#isBehind) this.portion().catch(ignore)
+  }
+
   async #begin(): Promise<number> {
     await new Promise<void>((turn) => void this.#clock.afterTurn(turn))
     await this.#running
@@ -75,7 +85,9 @@ export class Sequencing {
       this.#generation = Number(row!['at_generation'])
       const ends = JSON.parse(row!['ends'] ?? '[]') as readonly [string, number, number][]
       for (const [topic, queue, end] of ends) this.#ends.set(nameOf({ topic, queue }), end)
-      return Number(row!['taken_rows'])
+      const taken = Number(row!['taken_rows'])
+      this.#isBehind = taken === portion
+      return taken
     } catch (error) {
       throw coded(error)
     }

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { expect } from 'vitest'
-import { Waybill, binary, topic } from '../index.ts'
-import { silentLog } from '../core/log.ts'
+import { binary, topic } from '../index.ts'
 import { until } from '../testing/until.ts'
-import type { Fresh } from './tool-server.fixture.ts'
+import { type Conflicts, expectRunAgainAtOnce } from './conflicts.fixture.ts'
+import { migrated } from './connected-tool.fixture.ts'
+import type { Connect } from './tool-server.fixture.ts'
 
 const texts = [
   '💌 emoji, 中文, é as e\u0301',
@@ -33,8 +34,6 @@ const folded = ['Größe', 'GRÖSSE', 'grosse', 'größe', 'Größe ', '\tGröß
 const Text = topic<typeof body>('crossing.text_1-a.b')
 const Bytes = topic('crossing.bytes', binary)
 
-/** To a database of its own, where the tool may go another way. */
-export type Connect<Tx> = (by?: (url: string) => string) => Promise<Fresh<Tx>>
 export interface ToolTest {
   readonly name: string
   run(): Promise<void>
@@ -48,6 +47,7 @@ export interface Crossing {
   readonly insertSeen: string
   /** What users set for their sessions, and what would change texts, bytes, numbers or times that were not bound. */
   readonly settings: readonly string[]
+  readonly conflicts: Conflicts
   failing<Tx>(connect: Connect<Tx>): readonly ToolTest[]
 }
 
@@ -65,6 +65,10 @@ export function crossingSuite<Tx>(crossing: Crossing, connect: Connect<Tx>): rea
     {
       name: 'P32: publish refuses the handle outside of transactions, and stores nothing',
       run: () => expectRootRefused(connect),
+    },
+    {
+      name: 'P7: a handler whose own statement meets a conflict is run again at once, without an attempt',
+      run: () => expectRunAgainAtOnce(crossing.conflicts, connect),
     },
     ...crossing.failing(connect),
   ]
@@ -137,15 +141,4 @@ async function expectRootRefused<Tx>(connect: Connect<Tx>): Promise<void> {
   })
   expect(await waybill.search({ topic: Text.name })).toEqual([])
   await waybill.stop()
-}
-
-export async function migrated<Tx>({ database }: Fresh<Tx>['tool']): Promise<Waybill<Tx, 'async'>> {
-  const waybill = new Waybill({
-    service: 'order',
-    database: database({}),
-    migrate: 'auto',
-    log: silentLog,
-  })
-  await waybill.schema()
-  return waybill
 }

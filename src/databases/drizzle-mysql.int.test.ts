@@ -1,4 +1,5 @@
-import { sql } from 'drizzle-orm'
+import { eq, sql } from 'drizzle-orm'
+import { int, longtext, mysqlTable } from 'drizzle-orm/mysql-core'
 import { drizzle as drizzleOverMysql2 } from 'drizzle-orm/mysql2'
 import { createPool } from 'mysql2'
 import { createPool as createPromisePool } from 'mysql2/promise'
@@ -11,6 +12,7 @@ function statement(text: string, params: readonly string[]) {
   return rest.reduce((whole, part, i) => sql`${whole}${params[i]}${sql.raw(part)}`, sql`${sql.raw(first!)}`)
 }
 
+const business = mysqlTable('business', { n: int().primaryKey(), text: longtext() })
 const pools = {
   'Drizzle on mysql2': (url: string) => createPromisePool({ uri: url, connectionLimit: 20 }),
   'Drizzle on mysql2 with callbacks': (url: string) => createPool({ uri: url, connectionLimit: 20 }),
@@ -25,6 +27,7 @@ for (const [name, poolOf] of Object.entries(pools))
       return {
         database: (options) => drizzle(db, options),
         run: (tx, text, params) => tx.execute(statement(text, params)),
+        write: (tx) => tx.update(business).set({ text: 'written' }).where(eq(business.n, 1)),
         transaction: (work) => db.transaction(work),
         root: db,
         close: async () => pool.end(() => {}),

@@ -1,4 +1,5 @@
-import { sql } from 'drizzle-orm'
+import { eq, sql } from 'drizzle-orm'
+import { type PgDatabase, integer, pgTable, text as textColumn } from 'drizzle-orm/pg-core'
 import { drizzle as drizzleOverPg } from 'drizzle-orm/node-postgres'
 import { drizzle as drizzleOverPostgresJs } from 'drizzle-orm/postgres-js'
 import postgres from 'postgres'
@@ -29,17 +30,16 @@ await testTool({
   },
 })
 
-interface Executes {
-  execute(query: ReturnType<typeof statement>): Promise<unknown>
-}
+const business = pgTable('business', { n: integer().primaryKey(), text: textColumn() })
 
-function connected<Tx extends Executes>(
+function connected<Tx extends PgDatabase<any, any, any>>(
   db: { transaction<R>(work: (tx: Tx) => Promise<R>): Promise<R> },
   close: () => Promise<unknown>,
 ): ConnectedTool<Tx> {
   return {
     database: (options) => drizzle(db, options),
     run: (tx, text, params) => tx.execute(statement(text, params)),
+    write: (tx) => tx.update(business).set({ text: 'written' }).where(eq(business.n, 1)),
     transaction: (work) => db.transaction(work),
     root: db,
     close,

@@ -9,6 +9,7 @@ await testTool<Knex.Transaction>({
     return {
       database: (options) => knex(db, options),
       run: async (tx, text, params) => tx.raw(text, [...params]),
+      write: async (tx) => tx('business').where({ n: 1 }).update({ text: 'written' }),
       transaction: (work) => db.transaction(work),
       root: db,
       close: () => db.destroy(),

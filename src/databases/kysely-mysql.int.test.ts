@@ -3,16 +3,21 @@ import { createPool } from 'mysql2'
 import { kysely } from './kysely.ts'
 import { testTool } from './mysql-handles.fixture.ts'
 
-await testTool<Transaction<unknown>>({
+interface Tables {
+  readonly business: { readonly n: number; readonly text: string }
+}
+
+await testTool<Transaction<Tables>>({
   name: 'Kysely on mysql2',
   connect: async (url) => {
-    const db = new Kysely<unknown>({
+    const db = new Kysely<Tables>({
       dialect: new MysqlDialect({ pool: createPool({ uri: url, connectionLimit: 20 }) }),
     })
     const schema = new URL(url).pathname.slice(1)
     return {
       database: (options) => kysely(db, { schema, ...options }),
       run: (tx, text, params) => statement(text, params).execute(tx),
+      write: (tx) => tx.updateTable('business').set({ text: 'written' }).where('n', '=', 1).execute(),
       transaction: (work) => db.transaction().execute(work),
       root: db,
       close: () => db.destroy(),

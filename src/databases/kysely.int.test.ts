@@ -2,14 +2,19 @@ import { Kysely, PostgresDialect, type Transaction, sql } from 'kysely'
 import { kysely } from './kysely.ts'
 import { poolOf, testTool } from './postgres-handles.fixture.ts'
 
-await testTool<Transaction<unknown>>({
+interface Tables {
+  readonly business: { readonly n: number; readonly text: string }
+}
+
+await testTool<Transaction<Tables>>({
   name: 'Kysely',
   connect: async (url) => {
     const pool = poolOf(url)
-    const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) })
+    const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) })
     return {
       database: (options) => kysely(db, options),
       run: (tx, text, params) => statement(text, params).execute(tx),
+      write: (tx) => tx.updateTable('business').set({ text: 'written' }).where('n', '=', 1).execute(),
       transaction: (work) => db.transaction().execute(work),
       root: db,
       close: () => db.destroy(),

@@ -2,20 +2,24 @@ import { type EntityManager, EntitySchema, MikroORM } from '@mikro-orm/mysql'
 import { mikroOrm } from './mikro-orm.ts'
 import { testTool } from './mysql-handles.fixture.ts'
 
-/** MikroORM does not start without an entity. */
-const Effect = new EntitySchema<{ n: number; text: string }>({
-  name: 'Effect',
-  tableName: 'effects',
+const Business = new EntitySchema<{ n: number; text: string }>({
+  name: 'Business',
+  tableName: 'business',
   properties: { n: { type: 'number', primary: true }, text: { type: 'string' } },
 })
 
 await testTool<EntityManager>({
   name: 'MikroORM on mysql2',
   connect: async (url) => {
-    const orm = await MikroORM.init({ clientUrl: url, entities: [Effect], pool: { max: 20 } })
+    const orm = await MikroORM.init({ clientUrl: url, entities: [Business], pool: { max: 20 } })
     return {
       database: (options) => mikroOrm(orm, options),
       run: async (tx, text, params) => tx.execute(text, [...params], 'run'),
+      // Sent before COMMIT.
+      write: async (tx) => {
+        const row = await tx.findOneOrFail(Business, { n: 1 })
+        row.text = 'written'
+      },
       transaction: (work) => orm.em.fork().transactional(work),
       root: orm.em.fork(),
       close: () => orm.close(),

@@ -1,11 +1,18 @@
 import { expect } from 'vitest'
 import { topic } from '../index.ts'
-import { type Connect, type Crossing, migrated } from './crossing.fixture.ts'
+import type { Meeting } from './conflicts.fixture.ts'
+import { migrated } from './connected-tool.fixture.ts'
+import type { Crossing } from './crossing.fixture.ts'
 import { MysqlProxy } from './mysql-proxy.fixture.ts'
-import type { TestPool } from './tool-server.fixture.ts'
+import type { Connect, TestPool } from './tool-server.fixture.ts'
 
 const OrderPaid = topic<{ n: number }>('order.paid')
 const message = { body: { n: 1 } }
+
+const business = [
+  'create table business (n integer primary key, text longtext not null)',
+  "insert into business values (1, ''), (2, '')",
+]
 
 export const mysqlCrossing: Crossing = {
   prepare: [
@@ -22,6 +29,12 @@ export const mysqlCrossing: Crossing = {
     'set session div_precision_increment = 0',
     'set session group_concat_max_len = 4',
   ],
+  conflicts: {
+    prepare: [...business, 'create table effects (conflict varchar(100) not null)'],
+    insertEffect: 'insert into effects values (?)',
+    waitLittle: 'set session innodb_lock_wait_timeout = 0',
+    own: [{ name: 'a deadlock', meet: meetDeadlock }],
+  },
   failing: (connect) => [
     {
       name: 'a deadlock that the work lets out is known as one, whatever the tool makes of it',
@@ -44,7 +57,7 @@ export const mysqlCrossing: Crossing = {
 
 async function expectDeadlockKnown<Tx>(connect: Connect<Tx>): Promise<void> {
   const { tool, pool } = await connect()
-  await prepareBusiness(pool)
+  for (const statement of business) await pool.rows(statement)
   const waybill = await migrated(tool)
   const transaction = waybill.transaction(async (tx) => {
     await tool.run(tx, "update business set text = 'tool' where n = 1", [])
@@ -61,7 +74,7 @@ async function expectDeadlockKnown<Tx>(connect: Connect<Tx>): Promise<void> {
 
 async function expectNothingAfterDeadlock<Tx>(connect: Connect<Tx>): Promise<void> {
   const { tool, pool } = await connect()
-  await prepareBusiness(pool)
+  for (const statement of business) await pool.rows(statement)
   const waybill = await migrated(tool)
   const work = async (tx: Tx): Promise<void> => {
     await tool.run(tx, "update business set text = 'tool' where n = 1", [])
@@ -79,15 +92,16 @@ async function expectNothingAfterDeadlock<Tx>(connect: Connect<Tx>): Promise<voi
   await waybill.stop()
 }
 
-async function prepareBusiness(pool: TestPool): Promise<void> {
-  await pool.rows('create table business (n integer primary key, text longtext not null)')
-  await pool.rows("insert into business values (1, ''), (2, '')")
+async function meetDeadlock({ run, pool, clear }: Meeting): Promise<void> {
+  await run("update business set text = 'tool' where n = 1")
+  const blocked = await heavier(pool)
+  clear(blocked.end)
+  await run("update business set text = 'tool' where n = 2")
 }
 
 /** Holds row 2, waits for row 1, and has written more, so that the server ends the other one. */
-async function heavier(pool: unknown): Promise<{ end(): Promise<void> }> {
-  const { getConnection } = pool as { getConnection(): Promise<Connection> }
-  const connection = await getConnection.call(pool)
+async function heavier(pool: TestPool): Promise<{ end(): Promise<void> }> {
+  const connection = await pool.connection()
   await connection.query('start transaction')
   await connection.query('create temporary table numbers as select seq from seq_1_to_200')
   await connection.query("insert into business select seq + 100, '' from numbers")
@@ -101,11 +115,6 @@ async function heavier(pool: unknown): Promise<{ end(): Promise<void> }> {
       connection.release()
     },
   }
-}
-
-interface Connection {
-  query(sql: string): Promise<unknown>
-  release(): void
 }
 
 async function expectUnansweredTold<Tx>(connect: Connect<Tx>): Promise<void> {

@@ -49,6 +49,7 @@ const mariadb: ServerKind<TestMysqlPool> = {
         const [rows] = await pool.query(sql)
         return rows as unknown as readonly any[]
       },
+      connection: () => pool.getConnection(),
     }) as Pool & TestMysqlPool
   },
   subject: mysqlSubject,

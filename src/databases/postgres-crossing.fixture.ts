@@ -1,6 +1,8 @@
 import { expect } from 'vitest'
 import { topic } from '../index.ts'
-import { type Connect, type Crossing, migrated } from './crossing.fixture.ts'
+import { migrated } from './connected-tool.fixture.ts'
+import type { Crossing } from './crossing.fixture.ts'
+import type { Connect } from './tool-server.fixture.ts'
 
 const OrderPaid = topic<{ n: number }>('order.paid')
 const message = { body: { n: 1 } }
@@ -19,6 +21,19 @@ export const postgresCrossing: Crossing = {
     'set array_nulls = off',
     'set transform_null_equals = on',
   ],
+  conflicts: {
+    prepare: [
+      'create table business (n integer primary key, text text not null)',
+      "insert into business values (1, '')",
+      'create table effects (conflict text not null)',
+    ],
+    insertEffect: 'insert into effects values ($1)',
+    waitLittle: "set local lock_timeout = '1ms'",
+    own: [
+      { name: 'a serialisation failure', meet: ({ run }) => run(raising('40001')) },
+      { name: 'a deadlock', meet: ({ run }) => run(raising('40P01')) },
+    ],
+  },
   failing: (connect) => [
     {
       name: 'a statement that failed and was swallowed commits nothing',
@@ -50,11 +65,14 @@ async function expectSwallowedFails<Tx>(connect: Connect<Tx>): Promise<void> {
 async function expectPassingKnown<Tx>(connect: Connect<Tx>): Promise<void> {
   const { tool } = await connect()
   const waybill = await migrated(tool)
-  const raise = "do $$ begin raise exception 'x' using errcode = '40001'; end $$"
-  await expect(waybill.transaction((tx) => tool.run(tx, raise, []))).rejects.toMatchObject({
+  await expect(waybill.transaction((tx) => tool.run(tx, raising('40001'), []))).rejects.toMatchObject({
     code: 'store.busy',
   })
   await waybill.stop()
+}
+
+function raising(state: string): string {
+  return `do $$ begin raise exception 'x' using errcode = '${state}'; end $$`
 }
 
 async function expectUnansweredTold<Tx>(connect: Connect<Tx>): Promise<void> {

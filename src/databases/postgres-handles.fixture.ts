@@ -41,11 +41,10 @@ const postgres: ServerKind<PostgresPool> = {
   nowhere: 'postgres://postgres@127.0.0.1:1/postgres',
   connect: (url) => {
     const pool = poolOf(url)
-    return {
-      query: (sql) => pool.query(sql),
-      rows: async (sql) => (await pool.query(sql)).rows,
-      end: () => pool.end(),
-    }
+    return Object.assign(pool, {
+      rows: async (sql: string) => (await pool.query(sql)).rows,
+      connection: () => pool.connect(),
+    })
   },
   subject: postgresSubject,
   quoted: (name) => `"${name}"`,

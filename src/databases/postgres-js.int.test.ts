@@ -9,6 +9,7 @@ await testTool<TransactionSql>({
     return {
       database: (options) => postgresJs(sql, options),
       run: async (tx, text, params) => tx.unsafe(text, [...params]),
+      write: async (tx) => tx`update business set text = ${'written'} where n = 1`,
       transaction: (work) => sql.begin(work),
       root: sql,
       close: () => sql.end({ timeout: 1 }),

@@ -8,6 +8,7 @@ export interface TestPrisma {
   $queryRawUnsafe(text: string, ...values: readonly unknown[]): Promise<unknown>
   $executeRawUnsafe(text: string, ...values: readonly unknown[]): Promise<unknown>
   readonly effect: { create(given: { data: { id: string } }): Promise<unknown> }
+  readonly business: { update(given: { where: { n: number }; data: { text: string } }): Promise<unknown> }
   $disconnect(): Promise<void>
 }
 export type TestPrismaClient = new (options: { adapter: object }) => TestPrisma
@@ -69,6 +70,13 @@ model Effect {
   id String @id
 
   @@map("prisma_effects")
+}
+
+model Business {
+  n    Int    @id
+  text String
+
+  @@map("business")
 }
 `
 }

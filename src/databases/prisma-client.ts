@@ -93,9 +93,9 @@ const ownErrors = 45_000
 
 /** The server's own error, where Prisma has wrapped one, as the library would throw it: with a SQLSTATE as code, or with a number. */
 export function ofServer(error: unknown): unknown {
-  const cause = causeOf(error)
-  if (cause === undefined) return error
-  const { kind = '', originalCode = '', originalMessage } = cause
+  const wrapped = adapterErrorOf(error)
+  if (wrapped?.cause === undefined) return error
+  const { kind = '', originalCode = '', originalMessage } = wrapped.cause
   const number = Number(originalCode)
   const isLost = lostKinds.has(kind) || number >= ownErrors
   const isNumbered = /^\d{4}$/.test(originalCode)
@@ -104,42 +104,54 @@ export function ofServer(error: unknown): unknown {
     : isNumbered
       ? { errno: number, sqlState: 'HY000' }
       : { code: originalCode }
-  return Object.assign(new Error(originalMessage ?? reasonOf(error), { cause: error }), known)
+  return Object.assign(new Error(originalMessage ?? reasonOf(error), { cause: wrapped }), known)
 }
 
 export function isTransactionClosed(error: unknown): boolean {
   return (error as { code?: unknown } | null)?.code === transactionClosed
 }
 
-function causeOf(error: unknown): AdapterCause | undefined {
-  const { name, cause, meta } = (error ?? {}) as {
+function adapterErrorOf(error: unknown): { readonly cause?: AdapterCause } | undefined {
+  const { name, meta } = (error ?? {}) as {
     readonly name?: unknown
-    readonly cause?: AdapterCause
     readonly meta?: { readonly driverAdapterError?: unknown }
   }
-  if (name === 'DriverAdapterError') return cause
-  return meta?.driverAdapterError === undefined ? undefined : causeOf(meta.driverAdapterError)
+  if (name === 'DriverAdapterError') return error as { readonly cause?: AdapterCause }
+  return meta?.driverAdapterError === undefined ? undefined : adapterErrorOf(meta.driverAdapterError)
 }
 
-/** The client, but each of its operations is looked at first, and each of its failures. The text of one without SQL is ''. */
+/**
+ * The client, but each of its operations is looked at first, and what the server says of each that fails. The text of one without SQL is ''.
+ * What it throws is Prisma's error, with the server's as its `cause`.
+ */
 export function looking(
   client: AnyPrisma,
   look: (text: string) => void,
-  failed: (error: unknown) => void = () => {},
+  failed: (server: unknown) => void,
 ): AnyPrisma {
   return client.$extends({
     name: 'waybill',
     query: {
       $allOperations: async ({ args, query }: Operation) => {
-        look(textOf(args))
+        const text = textOf(args)
+        look(text)
         try {
           return await query(args)
         } catch (error) {
-          failed(error)
-          throw error
+          const server = ofServer(error)
+          failed(server)
+          throw server === error ? error : withCause(error as object, text, server)
         }
       },
     },
+  })
+}
+
+/** Stores look through an error that has the text of a statement and a cause, as Drizzle's have. */
+function withCause(error: object, query: string, cause: unknown): object {
+  return Object.defineProperties(error, {
+    query: { value: query, configurable: true },
+    cause: { value: cause, configurable: true },
   })
 }
 

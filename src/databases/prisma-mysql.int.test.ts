@@ -26,6 +26,7 @@ await testTool<TestPrisma>({
     return {
       database: (options) => prisma(client, { schema, ...options }),
       run: (tx, text, params) => tx.$executeRawUnsafe(text, ...params),
+      write: (tx) => tx.business.update({ where: { n: 1 }, data: { text: 'written' } }),
       transaction: (work) => client.$transaction(work),
       root: client,
       close: () => client.$disconnect(),

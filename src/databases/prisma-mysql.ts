@@ -64,8 +64,7 @@ export class PrismaMysqlDriver<Tx> implements MyDriver<Tx> {
   async begin(): Promise<MyUserTransaction<Tx>> {
     this.#assertOpen()
     const guard = new Guard(() => true)
-    const failed = (error: unknown): void => {
-      const server = ofServer(error)
+    const failed = (server: unknown): void => {
       if (endsTransaction.has(errorNumber(server)) || isConnectionLost(server))
         guard.failure ??= coded(server) as WaybillError
     }

@@ -23,8 +23,6 @@ import { AdapterPool } from './prisma-pool.ts'
 import { ToolDriver } from './tool-driver.ts'
 
 const failedTransaction = '25P02'
-/** A serialisation failure or a deadlock. What Prisma makes of them does not tell. */
-const passing = new Set<string | undefined>(['40001', '40P01'])
 
 export class PrismaPostgresDriver<Tx> extends ToolDriver<Tx> {
   readonly name = 'prisma'
@@ -47,10 +45,8 @@ export class PrismaPostgresDriver<Tx> extends ToolDriver<Tx> {
   async begin(): Promise<PgUserTransaction<Tx>> {
     this.assertOpen()
     const guard = new Guard()
-    const failed = (error: unknown): void => {
-      const server = ofServer(error)
-      if (passing.has(sqlState(server)) || isConnectionLost(server))
-        guard.failure ??= coded(server) as WaybillError
+    const failed = (server: unknown): void => {
+      if (isConnectionLost(server)) guard.failure ??= coded(server) as WaybillError
     }
     const client = looking(this.#client, (text) => guard.check(text), failed)
     const options = { ...this.#times, isolationLevel: 'ReadCommitted' }

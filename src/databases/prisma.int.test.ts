@@ -22,6 +22,7 @@ await testTool<TestPrisma>({
     return {
       database: (options) => prisma(client, options),
       run: (tx, text, params) => tx.$queryRawUnsafe(text, ...params),
+      write: (tx) => tx.business.update({ where: { n: 1 }, data: { text: 'written' } }),
       transaction: (work) => client.$transaction(work),
       root: client,
       close: () => client.$disconnect(),
@@ -106,6 +107,19 @@ describe.skipIf('skipped' in found)('Prisma over a pool of the user’s', () => 
     })
     expect(await waybill.search({ key: 'inner' })).toEqual([])
     expect((await waybill.search({ key: 'outer' })).length).toBe(1)
+  })
+
+  test('a conflict says what it is as the cause of Prisma’s error, and is over once a savepoint was rolled back to', async () => {
+    const raise = "do $$ begin raise exception 'x' using errcode = '40001'; end $$"
+    await waybill.transaction(async (tx) => {
+      await expect(tx.$transaction((inner) => inner.$queryRawUnsafe(raise))).rejects.toMatchObject({
+        code: 'P2010',
+        cause: { code: '40001' },
+      })
+      await tx.effect.create({ data: { id: 'after a conflict' } })
+    })
+    const ids = await client.$queryRawUnsafe('select id from prisma_effects')
+    expect(ids).toContainEqual({ id: 'after a conflict' })
   })
 
   test('P32: a transaction of the user’s that is over is refused', async () => {

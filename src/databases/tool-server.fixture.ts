@@ -13,7 +13,13 @@ import type { ConnectedTool } from './connected-tool.fixture.ts'
 /** What the tests themselves ask of a server, past the tool. */
 export interface TestPool {
   rows(sql: string): Promise<readonly any[]>
+  connection(): Promise<TestConnection>
   end(): Promise<unknown>
+}
+
+export interface TestConnection {
+  query(sql: string): Promise<unknown>
+  release(): void
 }
 
 /** A kind of server, as far as the tests of tools differ. */
@@ -44,6 +50,9 @@ export interface Fresh<Tx> {
   readonly tool: ConnectedTool<Tx>
   readonly pool: TestPool
 }
+
+/** To a database of its own, where the tool may go another way. */
+export type Connect<Tx> = (by?: (url: string) => string) => Promise<Fresh<Tx>>
 
 export class ToolServer<Tx, Pool extends TestPool> {
   readonly #kind: ServerKind<Pool>

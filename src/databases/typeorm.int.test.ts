@@ -1,11 +1,16 @@
-import { DataSource, type EntityManager } from 'typeorm'
+import { DataSource, type EntityManager, EntitySchema } from 'typeorm'
 import { testTool } from './postgres-handles.fixture.ts'
 import { typeorm } from './typeorm.ts'
+
+const Business = new EntitySchema<{ n: number; text: string }>({
+  name: 'business',
+  columns: { n: { type: Number, primary: true }, text: { type: String } },
+})
 
 await testTool<EntityManager>({
   name: 'TypeORM',
   connect: async (url) => {
-    const dataSource = new DataSource({ type: 'postgres', url, poolSize: 20 })
+    const dataSource = new DataSource({ type: 'postgres', url, poolSize: 20, entities: [Business] })
     const isThere = await dataSource.initialize().then(
       () => true,
       () => false,
@@ -13,6 +18,7 @@ await testTool<EntityManager>({
     return {
       database: (options) => typeorm(dataSource, options),
       run: (tx, text, params) => tx.query(text, [...params]),
+      write: (tx) => tx.getRepository(Business).update(1, { text: 'written' }),
       transaction: (work) => dataSource.transaction(work),
       root: dataSource.manager,
       close: async () => isThere && dataSource.destroy(),

@@ -7,6 +7,7 @@ interface Known {
 }
 
 const busy = (advice: string): Known => ({ code: 'store.busy', advice })
+const locked = busy('another transaction holds a lock for too long; keep transactions short')
 const taken = busy('all connections are taken; raise max_connections or make pools smaller')
 const poolTaken = busy('all connections of the pool are taken; make it larger, or hold them for less long')
 const poolTakenTexts = /^(?:No connections available|Queue limit reached)\.$/
@@ -30,7 +31,9 @@ const tooLong = busy(
 )
 
 const byNumber: Readonly<Record<number, Known>> = {
-  1205: busy('another transaction holds a lock for too long; keep transactions short'),
+  1205: locked,
+  // NOWAIT on MySQL; MariaDB answers 1205.
+  3572: locked,
   1213: busy('it passes by itself; the work is tried again'),
   1020: busy('it passes by itself; the work is tried again'),
   1040: taken,
@@ -71,20 +74,27 @@ const lostTexts = /connection (is in closed state|lost)|closed the connection|po
 /** An error of the driver as a coded one. Errors that already have a code, and those of the user's own SQL, stay as they are. */
 export function coded(error: unknown): unknown {
   if (isWaybillError(error)) return error
-  const known = knownOf(error)
+  const server = ofServer(error)
+  const known = knownOf(server)
   if (!known) return error
   return new WaybillError(
     known.code,
-    `${reasonOf(error)}; ${known.advice}`,
-    { errno: errorNumber(error) },
+    `${reasonOf(server)}; ${known.advice}`,
+    { errno: errorNumber(server) },
     { cause: error },
   )
 }
 
 /** That of a user's own work: a statement of theirs that takes too long is their failure, and passes by no trying again at once. */
 export function codedOfWork(error: unknown): unknown {
-  const number = errorNumber(error)
+  const number = errorNumber(ofServer(error))
   return number !== undefined && byNumber[number] === tooLong ? error : coded(error)
+}
+
+/** Drizzle wraps what its driver throws, and Waybill what Prisma throws; other errors with a cause are the user's own. */
+function ofServer(error: unknown): unknown {
+  const { query, cause } = (error ?? {}) as { readonly query?: unknown; readonly cause?: unknown }
+  return typeof query === 'string' && cause instanceof Error ? cause : error
 }
 
 function knownOf(error: unknown): Known | undefined {
@@ -119,7 +129,7 @@ export function isReadOnly(error: unknown): boolean {
 
 /** A COMMIT that was not answered may have taken effect. */
 export function codedAtCommit(error: unknown): unknown {
-  if (!isConnectionLost(error)) return coded(error)
+  if (isWaybillError(error) || !isConnectionLost(ofServer(error))) return coded(error)
   return new WaybillError(
     'store.commit-unknown',
     `COMMIT was not answered (${reasonOf(error)}), so whether it took effect is open; look for the change before you repeat it`,

@@ -74,7 +74,7 @@ async function prepare(pool: SqlRunner, schema: string, now: number): Promise<vo
 
 async function empty(pool: SqlRunner, schema: string, now: number): Promise<void> {
   const { rows } = await pool.query(
-    `select tablename from pg_tables where schemaname = '${schema}' and tablename not in ('waybill_meta', 'test_clock')`,
+    `select tablename from pg_tables where schemaname = '${schema}' and tablename not in ('waybill_meta', 'waybill_awake', 'test_clock')`,
   )
   // Not `truncate`, which makes new files: the tables hold next to nothing.
   const deletes = rows

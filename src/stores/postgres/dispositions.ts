@@ -12,10 +12,9 @@ import { messageColumns, messageParams, texts, toLogged, toParams } from './rows
 import { runsOf, takeOne, takeRanges, whenTaken } from './taken.ts'
 import { endingZombies, predecessor } from './zombies.ts'
 
+const takeFree = `${takeRanges} on conflict do nothing returning seq_from`
 // What came again after its first was dropped from the log has a disposition though its place is free.
-const takeFree = `${takeRanges}
-  and not exists (select 1 from waybill_dispositions d where d.grp = ? and d.message_id = any ((?::text)::text[]))
-  on conflict do nothing returning seq_from`
+const takeNew = `${takeRanges} and not waybill_is_known(?, (?::text)::text[]) on conflict do nothing returning seq_from`
 
 const claimFrom = `update waybill_dispositions set state = 'done', at = waybill_now(), due_at = null, cause = null, because = null, dependency = null
   where grp = ? and message_id = any ((?::text)::text[]) and state = ? and ${fenceHolds} returning message_id`
@@ -43,13 +42,13 @@ async function claimFree(
   messages: readonly LoggedMessage[],
 ): Promise<readonly MessageId[]> {
   const runs = runsOf(messages.map(({ position }) => position))
+  const landed = messages.filter(({ source }) => source !== null).map(({ id }) => id)
   const taken = await connection.all(
-    takeFree,
+    landed.length === 0 ? takeFree : takeNew,
     arrayLiteral(runs.map(({ from }) => from)),
     arrayLiteral(runs.map(({ to }) => to)),
     ...fenceParams(lease),
-    lease.reader,
-    arrayLiteral(messages.map(({ id }) => id)),
+    ...(landed.length === 0 ? [] : [lease.reader, arrayLiteral(landed)]),
   )
   const claimed = new Set(
     runs

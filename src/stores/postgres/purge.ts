@@ -1,5 +1,6 @@
 import { dueReader } from '../../core/delayed.ts'
 import type { PgAccess } from './access.ts'
+import { arrayLiteral } from './column-values.ts'
 import type { PgConnection } from './connection.ts'
 import { readersIn } from '../sql/groups.ts'
 import { recordKeptSince } from '../sql/kept-since.ts'
@@ -7,6 +8,7 @@ import { takenAt } from './taken.ts'
 
 /** Runs that one transaction looks at: short enough for writers that wait meanwhile. */
 const runsMax = 200
+const messagesMax = 10_000
 const receiptPortion = 10_000
 /** Receipts are kept this much longer than messages: they are judged by another clock than the message's eligibleAt (P6). */
 const receiptMarginMs = 24 * 3_600_000
@@ -32,12 +34,19 @@ async function purgeMessages({ read, write }: PgAccess, before: number): Promise
   )
   for (const row of queues) {
     const params = [row['topic'], row['queue'], row['pos'], before] as const
-    if ((await read.all(`${passed} limit 1`, ...params)).length === 0) continue
+    if ((await read.all(`${passedPlaces} limit 1`, ...params)).length === 0) continue
     dropped += await write(async (connection) => {
-      await connection.run(leaveReceipts, ...params)
+      // One after the other: what another purge has dropped meanwhile would shift what the next statement finds.
+      await connection.all(
+        'select pg_advisory_xact_lock(hashtextextended(?, 7261847007))',
+        JSON.stringify([row['topic'], row['queue']]),
+      )
+      const found = await connection.all(`${passedPlaces} order by seq limit ${messagesMax}`, ...params)
+      const positions = arrayLiteral(found.map(({ pos }) => pos))
+      await connection.run(leaveReceipts, positions, arrayLiteral(found.map(({ seq }) => seq)))
       const count = await connection.run(
-        `delete from waybill_messages where pos = any (array(${passed}))`,
-        ...params,
+        'delete from waybill_messages where pos = any ((?::text)::bigint[])',
+        positions,
       )
       await connection.run(
         `delete from waybill_runs r where r.topic = ? and r.queue = ? and r.seq_to = any (array(${emptied}))`,
@@ -52,6 +61,8 @@ async function purgeMessages({ read, write }: PgAccess, before: number): Promise
       return count
     })
   }
+  // It grows by what it has just got at once: plans made while it was empty would read all of it.
+  if (dropped > 0) await read.all('analyze waybill_dispositions')
   return dropped
 }
 
@@ -62,11 +73,10 @@ const oldestRuns = `(select * from waybill_runs where topic = ? and queue = ? or
 const passedPlaces = `select p.pos, r.seq_from + p.ord - 1 as seq from ${oldestRuns}, unnest(r.positions) with ordinality p(pos, ord)
   where r.seq_from + p.ord - 1 <= ? and (select m.published_at from waybill_messages m where m.pos = p.pos) < ?`
 
-const passed = `select pos from (${passedPlaces}) passed`
-
 /** What was taken as a range is found by the log's rows: without them each needs a receipt of its own. */
 const leaveReceipts = `insert into waybill_dispositions (grp, message_id, topic, queue, pos, state, body_hash, at)
-  select l.reader, m.id, m.topic, m.queue, x.seq, 'done', waybill_digest(m.body, m.body_binary), t.at from (${passedPlaces}) x
+  select l.reader, m.id, m.topic, m.queue, x.seq, 'done', waybill_digest(m.body, m.body_binary), t.at
+    from unnest((?::text)::bigint[], (?::text)::bigint[]) as x(pos, seq)
     cross join lateral (select id, topic, queue, body, body_binary from waybill_messages where pos = x.pos offset 0) m
     join waybill_leases l on l.topic = m.topic and l.queue = m.queue
     cross join lateral (select ${takenAt('l.lane', 'x.seq')} as at offset 0) t

@@ -5,8 +5,6 @@ import { texts } from './rows.ts'
 import { stateOf } from './taken.ts'
 import { type Sql, joined, raw, sql } from '../sql/sql.ts'
 
-/** How far beyond its cursor a group is taken to have handled messages. */
-const aheadMax = 10_000
 const nothing = raw('')
 
 /** The states of messages that the log holds or has held; `searchElsewhere` has the others. */
@@ -124,14 +122,14 @@ function done(query: SearchQuery, readers: readonly string[], limit: number): As
     const conditions = [...conditionOfGroup(group), hasDisposition('done', readers)]
     return { queries: [byTime(query, conditions, limit)] }
   }
-  // Up to a little beyond a group's cursor: all that it has not reached would have to be walked through. Whoever has a lease has taken
-  // what it handled, also if it has been removed since.
-  const queues = sql`select l.reader, l.topic, l.queue, coalesce(c.start_pos, 0) as after, least(e.seq, c.pos + ${aheadMax}) as up_to
-    from waybill_leases l join waybill_ends e on e.topic = l.topic and e.queue = l.queue
-      left join waybill_cursors c on c.reader = l.reader and c.topic = l.topic and c.queue = l.queue
-    where l.reader not like '@%' ${topic === undefined ? nothing : sql`and l.topic = ${topic}`} ${group === undefined ? nothing : sql`and l.reader = ${group}`}`
+  // What a group has taken, also if it has been removed since.
+  const queues = sql`select l.reader, l.topic, l.queue,
+      (select seq_from - 1 from waybill_taken where lane = l.lane order by seq_to limit 1) as after,
+      (select seq_to from waybill_taken where lane = l.lane order by seq_to desc limit 1) as up_to
+    from waybill_leases l where exists (select 1 from waybill_taken where lane = l.lane) and l.reader not like '@%' ${topic === undefined ? nothing : sql`and l.topic = ${topic}`} ${group === undefined ? nothing : sql`and l.reader = ${group}`}`
   const walk = { queues, conditions: [sql`${raw(stateOf('q.reader', 'm', walkedPlace))} = 'done'`] }
-  return { queries: topic === undefined ? [receipts(readers, limit)] : [], walk }
+  const carriers = readers.filter((reader) => reader.startsWith('@'))
+  return { queries: topic === undefined && carriers.length > 0 ? [receipts(carriers, limit)] : [], walk }
 }
 
 function receipts(readers: readonly string[], limit: number): Sql {

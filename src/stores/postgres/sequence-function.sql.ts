@@ -18,7 +18,8 @@ export const sequenceFunction = `
 -- The last position that was drawn.
 create function waybill_floor() returns bigint language sql volatile as $$ select coalesce(pg_sequence_last_value('waybill_positions'), 0) $$;
 
--- What was remembered of this database need not be true any more (P12): its server was started anew, and maybe on older files; another
+-- What was remembered of this database need not be true any more (P12): its server was started anew, and maybe on older files; or it
+-- recovered from a crash of its own, which may take back a window whose commit was not on disk; another
 -- server was promoted, and may lack what the former had; or it is a dump that was restored here. Whoever holds a lease goes by what it
 -- remembers, so it is fenced. Another timeline, cluster or database begins a new epoch. Answers whether one began.
 create function waybill_rebase() returns boolean language plpgsql volatile as $$
@@ -32,7 +33,7 @@ begin
   -- Before anything draws this transaction's xid: rows of later ones must lie above the floor.
   select waybill_floor() into the_floor;
   select * into s from waybill_sequencer for update;
-  if s.server = waybill_server() then return false; end if;
+  if waybill_is_awake(s.server) then return false; end if;
   -- Above every fence of a future that is gone.
   update waybill_leases set fence = greatest(fence + 1, waybill_now());
   if s.cluster <> here then
@@ -43,6 +44,7 @@ begin
   if split_part(s.cluster, '/', 1) <> split_part(here, '/', 1) then perform waybill_resequence(the_floor); end if;
   update waybill_sequencer set server = waybill_server(), cluster = here, generation = greatest(generation + 1, waybill_now());
   update waybill_ends set generation = (select generation from waybill_sequencer);
+  insert into waybill_awake default values on conflict do nothing;
   return s.cluster <> here;
 end $$;
 
@@ -100,7 +102,7 @@ begin
     raise exception 'waybill_sequence needs a read committed transaction';
   end if;
   select * into s from waybill_sequencer;
-  if s.server <> waybill_server() and not pg_is_in_recovery() then
+  if not pg_is_in_recovery() and not waybill_is_awake(s.server) then
     perform waybill_rebase();
     -- As if there were more: a floor may only be read before the transaction has its xid, so the window is the next call's.
     select max_rows, generation into taken_rows, at_generation from waybill_sequencer;

@@ -23,16 +23,18 @@ describe.skipIf('skipped' in found)('what a group takes from its log on PostgreS
   let database: OpenDatabase<PoolClient>
   let lease: Lease
   let messages: readonly ReadMessage[]
+  let schema: string
+  let publishOne: () => Promise<unknown>
 
   beforeEach(async () => {
-    const schema = `taken_${++schemas}`
+    schema = `taken_${++schemas}`
     const waybill = new Waybill({ service: 'order', database: pg(pool, { schema }), migrate: 'auto' })
     await waybill.schema()
     await waybill.transaction(async (tx) => {
       const bodies = Array.from({ length: count }, (_, n) => ({ body: { n } }))
       await waybill.publish(tx, orderPaid, bodies)
     })
-    await waybill.stop()
+    publishOne = () => waybill.publishNow(orderPaid, { body: { n: 0 } })
     database = pg(pool, { schema }).open(systemPorts, { service: 'order', migrate: 'check' })
     await database.ready()
     const topics = [{ name: orderPaid.name, queues: 1 }]
@@ -50,7 +52,10 @@ describe.skipIf('skipped' in found)('what a group takes from its log on PostgreS
     const [share] = await database.store.share('one' as OwnerId, [membership], 60_000)
     lease = share!.leases[0]!
     messages = await database.store.read(lease, 0, count)
-    return () => database.close()
+    return async () => {
+      await waybill.stop()
+      await database.close()
+    }
   })
 
   afterAll(async () => {
@@ -114,6 +119,32 @@ describe.skipIf('skipped' in found)('what a group takes from its log on PostgreS
     await whileClaimed('commit', settle)
     expect(await states()).toEqual(allDone)
     expect(await database.store.deadLetters({})).toEqual([])
+  })
+
+  test('P6: two purges at once leave a receipt of every message that they drop', async () => {
+    const { store } = database
+    const [first] = messages
+    await database.transaction({ work: (tx) => store.claim(tx, lease, messages, 'unclaimed') })
+    // More runs than a purge looks at in one go.
+    const runs = 300
+    let last = count
+    for (let run = 0; run < runs; run++) {
+      await publishOne()
+      const [next] = await store.read(lease, last, count)
+      await database.transaction({ work: (tx) => store.claim(tx, lease, [next!], 'unclaimed') })
+      last = next!.position
+    }
+    await store.advance(lease, last)
+    const later = systemPorts.clock.now() + 1_000
+    const purge = async (): Promise<void> => {
+      while ((await store.purge(later)) > 0);
+    }
+    await Promise.all([purge(), purge(), purge()])
+    expect(await store.search({ topic: orderPaid.name })).toEqual([])
+    const left = `select count(*) as n from ${schema}.waybill_dispositions where grp = '${group}' and state = 'done'`
+    const { rows } = await pool.query<{ n: string }>(left)
+    expect(Number(rows[0]!.n)).toBe(count + runs)
+    expect((await store.dispositions(lease, [first!.id])).get(first!.id)).toBe('done')
   })
 
   test('P3: what is marked as running while its run is not committed yet stays done', async () => {

@@ -44,8 +44,9 @@ export const takenWithin = `select t.seq_from, t.seq_to from waybill_leases l
 
 /** Takes what is free, while the fence holds. Bind the ends of the ranges and `fenceParams`; more conditions may follow. */
 export const takeRanges = `insert into waybill_taken (lane, seq_from, seq_to, at)
-  select l.lane, given.seq_from, given.seq_to, waybill_now() from waybill_leases l, unnest((?::text)::bigint[], (?::text)::bigint[]) as given(seq_from, seq_to)
-  where l.reader = ? and l.topic = ? and l.queue = ? and l.owner = ? and l.fence = ?`
+  select l.lane, given.seq_from, given.seq_to, waybill_now() from waybill_leases l, waybill_sequencer s,
+    unnest((?::text)::bigint[], (?::text)::bigint[]) as given(seq_from, seq_to)
+  where l.reader = ? and l.topic = ? and l.queue = ? and l.owner = ? and l.fence = ? and waybill_is_awake(s.server)`
 
 /** Takes one place for what is about to get a disposition. Bind reader, topic, queue and twice the place. */
 export const takeOne = `insert into waybill_taken (lane, seq_from, seq_to, at)

@@ -45,12 +45,7 @@ for (const kind of ['postgres', 'mariadb'] as const) {
 
         await untilSeen(server, kind)
         await restartService(server)
-        await until('connections are there again', () =>
-          log.publish(1).then(
-            () => true,
-            () => false,
-          ),
-        )
+        await untilPublished(log)
         // It goes on as if nothing had happened, without a heartbeat.
         await expect(readAndPass(log.database, lease)).rejects.toMatchObject({ code: 'store.lease-lost' })
         const again = await log.lease(reader)
@@ -73,12 +68,60 @@ for (const kind of ['postgres', 'mariadb'] as const) {
       expect(await one.lease('@relay')).toMatchObject({ fence: lease.fence, position: 6 })
     })
 
+    const claims = kind === 'postgres' ? '' : ' (not claimed: MariaDB’s processes are one)'
+    test.runIf(kind === 'postgres')(
+      `P12: a crash of one of its processes, after which it says that it started when it did before, fences as well${claims}`,
+      async () => {
+        const server = await startPrivateService(kind)
+        endings.push(() => removeService(server))
+        const log = openOn(server, kind)
+        await log.declare('coupon')
+        const lease = await log.lease('coupon')
+        await log.publish(3)
+        const remembered = await log.database.store.read(lease, 0, 100)
+        expect(remembered).toHaveLength(3)
+
+        await crashOneProcess(server)
+        await untilPublished(log)
+        // The window that gave them their places need not have been on disk: others may have them by now.
+        const claim = log.database.transaction({
+          work: (tx) => log.database.store.claim(tx, lease, remembered, 'unclaimed'),
+        })
+        await expect(claim).rejects.toMatchObject({ code: 'store.lease-lost' })
+        const again = await log.lease('coupon')
+        expect(again.fence).toBeGreaterThan(lease.fence)
+        await readAndPass(log.database, again)
+      },
+    )
+
     function openOn(server: PrivateServer, on: ServiceName): Log {
       const log = new Log(server, on)
       endings.push(() => log.close())
       return log
     }
   })
+}
+
+async function untilPublished(log: Log): Promise<void> {
+  await until('connections are there again', () =>
+    log.publish(1).then(
+      () => true,
+      () => false,
+    ),
+  )
+}
+
+/** PostgreSQL ends all of its processes then, and recovers, under the same postmaster. */
+async function crashOneProcess(server: PrivateServer): Promise<void> {
+  const pool = new Pool({ connectionString: server.url, max: 1 })
+  pool.on('error', () => {})
+  const client = await pool.connect()
+  const isGone = new Promise((gone) => client.once('error', gone))
+  const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid')
+  process.kill(rows[0]!.pid, 'SIGKILL')
+  await isGone
+  client.release(true)
+  await pool.end()
 }
 
 async function readAndPass(database: OpenDatabase<any>, lease: Lease): Promise<void> {

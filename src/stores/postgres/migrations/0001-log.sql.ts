@@ -73,6 +73,19 @@ create index on waybill_messages (key, pos) where key is not null;
 -- Not BRIN: the newest before some date would be found only by reading everything that is older.
 create index on waybill_messages (published_at);
 
+-- Empty after a crash, also where the server's start time tells nothing of it, and where another server was promoted.
+create unlogged table waybill_awake (
+  one boolean primary key default true check (one)
+);
+insert into waybill_awake default values;
+
+-- Whether it is still the run of the server in which what is remembered was true. Not in SQL: on a standby the table cannot even be named.
+create function waybill_is_awake(server text) returns boolean language plpgsql stable as $$
+begin
+  if server <> waybill_server() then return false; end if;
+  return exists (select 1 from waybill_awake);
+end $$;
+
 -- How far the log was put into sequence: everything visible in from_snapshot is; the rest is of an unfinished window.
 create table waybill_sequencer (
   one boolean primary key default true check (one),
@@ -207,6 +220,13 @@ create table waybill_taken (
   primary key (lane, seq_to),
   exclude using gist (int8range((lane::bigint << 40) + seq_from, (lane::bigint << 40) + seq_to, '[]') with &&)
 );
+
+-- Whether the group has done with any of these messages already. Planned while there was next to nothing, it would read all.
+create function waybill_is_known(the_group text, ids text[]) returns boolean language plpgsql stable
+  set enable_seqscan = off set enable_bitmapscan = off as $$
+begin
+  return exists (select 1 from waybill_dispositions where grp = the_group and message_id = any (ids));
+end $$;
 
 -- The message itself, for whatever left the log's path (P2).
 create table waybill_copies (

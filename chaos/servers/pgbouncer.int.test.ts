@@ -145,13 +145,14 @@ for (const library of libraries)
       const publisher = open('order', orders!)
       const consumer = open('coupon', coupons!)
       const Paid = topic<{ n: number }>('order.paid')
-      const handled: number[] = []
-      consumer.consume(Paid, { group: 'coupon', from: 'oldest' }, ({ body }) => void handled.push(body.n))
+      // Not how often: a handler whose transaction rolled back is run again.
+      const handled = new Set<number>()
+      consumer.consume(Paid, { group: 'coupon', from: 'oldest' }, ({ body }) => void handled.add(body.n))
       await publisher.start()
       await consumer.start()
       for (const n of numbers(1, 20)) await publisher.publishNow(Paid, { key: `order-${n}`, body: { n } })
-      await until('all are handled', () => handled.length === 20)
-      expect(handled.toSorted((a, b) => a - b)).toEqual(numbers(1, 20))
+      await until('all are handled', () => handled.size === 20)
+      expect([...handled].toSorted((a, b) => a - b)).toEqual(numbers(1, 20))
       const sources = [
         ['order', publisher],
         ['coupon', consumer],

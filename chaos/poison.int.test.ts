@@ -24,7 +24,7 @@ describe.concurrent('P17: a message that kills its process', () => {
       const order = stage.order({ orders: orders(1, 60, (n) => ({ poison: n === poisonous })) })
       await order.says('placed')
       const consumer = new Supervisor(() => stage.consumer('coupon', [kind]))
-      await stage.drained(['coupon'], 60_000)
+      await stage.drained(['coupon'])
       expect(await consumer.rest()).toEqual(cleanEnd)
 
       const id = stage.rows(
@@ -55,7 +55,7 @@ describe.concurrent('P17: a message that kills its process', () => {
     await order.says('placed')
     const groups = [{ group: 'ledger', ordered: true }]
     const consumers = [1, 2].map(() => new Supervisor(() => stage.consumer('coupon', groups)))
-    await stage.drained(['coupon'], 60_000)
+    await stage.drained(['coupon'])
 
     expect(stage.rows('coupon', dead)).toMatchObject([{ cause: 'handler.poison' }])
     const held = stage.rows(
@@ -86,7 +86,7 @@ describe.concurrent('P17, P21: poison at the head of an ordered key', () => {
     const order = stage.order({ orders: orders(1, 40, like, accounts) })
     await order.says('placed')
     const consumers = [1, 2].map(() => new Supervisor(() => stage.consumer('coupon', groups)))
-    await stage.drained(['coupon'], 60_000)
+    await stage.drained(['coupon'])
     expectHeld(stage, 40)
     order.tell({ type: 'place', request: 1, orders: orders(41, 60, like, accounts) })
     await order.says('placed', ({ request }) => request === 1)

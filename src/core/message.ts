@@ -72,7 +72,7 @@ export interface LoggedMessage extends Envelope {
   readonly source: SourcePosition | null
 }
 
-/** The same message, with more about it. Spreading it into another would work out its hash. */
+/** Adds to the message itself: spreading it into another would work out its hash. */
 export function withMore<M extends Envelope, More extends object>(message: M, more: More): M & More {
   return Object.assign(message, more)
 }

@@ -1,7 +1,5 @@
-import type { Envelope, LoggedMessage, SourcePosition } from '../../core/message.ts'
 import type { Names } from '../sql/dialect.ts'
-import * as rows from '../sql/rows.ts'
-import type { MyRow } from './driver.ts'
+import { messageColumnsOf, placeholdersFor, rowsBy } from '../sql/rows.ts'
 
 export { toSource } from '../sql/rows.ts'
 
@@ -14,28 +12,10 @@ export const names: Names = {
   bodyHash: 'body_hash',
 }
 
-export const messageColumns = rows.messageColumnsOf(names)
-export const messageParams = rows.placeholdersFor(messageColumns)
+export const messageColumns = messageColumnsOf(names)
+export const messageParams = placeholdersFor(messageColumns)
 
-export function toLogged(row: MyRow): LoggedMessage {
-  return rows.toLogged(row, names)
-}
-
-export function toParams(
-  message: Envelope,
-  queue: number,
-  source: SourcePosition | null,
-): ReturnType<typeof rows.toParams> {
-  return rows.toParams(message, queue, source, names)
-}
-
-export function toJsonElement(
-  message: Envelope,
-  queue: number,
-  source: SourcePosition | null,
-): Readonly<Record<string, unknown>> {
-  return rows.toJsonElement(message, queue, source, names)
-}
+export const { toLogged, toParams, toJsonElement } = rowsBy(names)
 
 const types: Readonly<Record<string, string>> = {
   queue: 'integer',

@@ -55,6 +55,8 @@ async function claimFree(
       .filter(({ from }) => taken.some((row) => row['seq_from'] === from))
       .flatMap(({ from, to }) => Array.from({ length: to - from + 1 }, (_, i) => from + i)),
   )
+  // Rather than message by message.
+  if (claimed.size < messages.length) await assertFence(connection, lease)
   const ids: MessageId[] = []
   for (const message of messages) {
     const isClaimed =

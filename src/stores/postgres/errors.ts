@@ -95,11 +95,6 @@ function knownOf(error: unknown): Known | undefined {
   return isConnectionLost(error) ? lost : undefined
 }
 
-/** Whether somebody else has inserted the same key meanwhile. */
-export function isDuplicateKey(error: unknown): boolean {
-  return sqlState(ofServer(error)) === '23505'
-}
-
 /** Whether what the server made of the statement cannot be known. */
 export function isConnectionLost(error: unknown): boolean {
   const { code } = (error ?? {}) as { code?: unknown }

@@ -8,8 +8,8 @@ import { stateOf } from './taken.ts'
 import { endingZombies, moments } from './zombies.ts'
 
 /** True while the lease's fence is the current one, and the server has not lost its memory since (P12). Bind with `fenceParams`. */
-export const fenceHolds = `exists (select 1 from waybill_leases, waybill_sequencer
-  where reader = ? and topic = ? and queue = ? and owner = ? and fence = ? and waybill_is_awake(server))`
+export const fenceHolds = `exists (select 1 from waybill_leases
+  where reader = ? and topic = ? and queue = ? and owner = ? and fence = ? and waybill_is_awake())`
 
 export function fenceParams(lease: Lease): readonly [string, string, number, string, number] {
   return [lease.reader, lease.topic, lease.queue, lease.owner, lease.fence]

@@ -1,7 +1,5 @@
-import type { Envelope, LoggedMessage, SourcePosition } from '../../core/message.ts'
 import { type Names, plainNames } from '../sql/dialect.ts'
-import * as rows from '../sql/rows.ts'
-import type { PgRow, PgValue } from './driver.ts'
+import { messageColumnsOf, placeholdersFor, rowsBy } from '../sql/rows.ts'
 
 export { toSource } from '../sql/rows.ts'
 
@@ -9,32 +7,11 @@ export { toSource } from '../sql/rows.ts'
 export const names: Names = { ...plainNames, bodyHash: null }
 
 /** The columns of a message, alike in waybill_messages, waybill_delayed, waybill_halves and waybill_copies. */
-export const messageColumns = rows.messageColumnsOf(names)
+export const messageColumns = messageColumnsOf(names)
 /** One placeholder for each. */
-export const messageParams = rows.placeholdersFor(messageColumns)
+export const messageParams = placeholdersFor(messageColumns)
 
-/** A row with `messageColumns` and `pos`, its place in the sequence of its queue. */
-export function toLogged(row: PgRow): LoggedMessage {
-  return rows.toLogged(row, names)
-}
-
-/** Parameters of one message, in the order of `messageColumns`. */
-export function toParams(
-  message: Envelope,
-  queue: number,
-  source: SourcePosition | null,
-): readonly PgValue[] {
-  return rows.toParams(message, queue, source, names)
-}
-
-/** One message as an element of the JSON parameter of a batch insert, by short names. A binary body travels as hex. */
-export function toJsonElement(
-  message: Envelope,
-  queue: number,
-  source: SourcePosition | null,
-): Readonly<Record<string, unknown>> {
-  return rows.toJsonElement(message, queue, source, names)
-}
+export const { toLogged, toParams, toJsonElement } = rowsBy(names)
 
 const integers = new Set(['queue', 'source_queue'])
 const bigints = new Set(['published_at', 'eligible_at', 'source_pos'])

@@ -33,7 +33,7 @@ begin
   -- Before anything draws this transaction's xid: rows of later ones must lie above the floor.
   select waybill_floor() into the_floor;
   select * into s from waybill_sequencer for update;
-  if waybill_is_awake(s.server) then return false; end if;
+  if waybill_is_awake() then return false; end if;
   -- Above every fence of a future that is gone.
   update waybill_leases set fence = greatest(fence + 1, waybill_now());
   if s.cluster <> here then
@@ -42,9 +42,10 @@ begin
       'this database is on another server, timeline or cluster than before: it was restored or promoted, and may be an older state', 'epoch');
   end if;
   if split_part(s.cluster, '/', 1) <> split_part(here, '/', 1) then perform waybill_resequence(the_floor); end if;
-  update waybill_sequencer set server = waybill_server(), cluster = here, generation = greatest(generation + 1, waybill_now());
+  update waybill_sequencer set cluster = here, generation = greatest(generation + 1, waybill_now());
   update waybill_ends set generation = (select generation from waybill_sequencer);
-  insert into waybill_awake default values on conflict do nothing;
+  delete from waybill_awake;
+  insert into waybill_awake default values;
   return s.cluster <> here;
 end $$;
 
@@ -102,7 +103,7 @@ begin
     raise exception 'waybill_sequence needs a read committed transaction';
   end if;
   select * into s from waybill_sequencer;
-  if not pg_is_in_recovery() and not waybill_is_awake(s.server) then
+  if not pg_is_in_recovery() and not waybill_is_awake() then
     perform waybill_rebase();
     -- As if there were more: a floor may only be read before the transaction has its xid, so the window is the next call's.
     select max_rows, generation into taken_rows, at_generation from waybill_sequencer;

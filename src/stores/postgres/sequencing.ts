@@ -8,7 +8,7 @@ import { runMax } from './places.ts'
 /** Rows that one window portion takes: enough to be cheap for each, few enough to be short. No run holds more. */
 const portion = runMax
 
-const rebase = 'select waybill_rebase() as began from waybill_sequencer where not waybill_is_awake(server)'
+const rebase = 'select waybill_rebase() as began where not waybill_is_awake()'
 
 /**
  * Puts what is newly committed into sequence, for all readers of this process at once: whoever asks while one is on its way waits for

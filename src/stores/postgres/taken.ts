@@ -37,18 +37,18 @@ export function runsOf(places: readonly number[]): readonly { readonly from: num
   return runs
 }
 
-/** What is taken within a range of a queue. Bind reader, topic, queue, after, up to and one more than its length. */
+/** What is taken within a range of a queue. Bind where it begins, one more than its length, reader, topic and queue. */
 export const takenWithin = `select t.seq_from, t.seq_to from waybill_leases l
     cross join lateral (select seq_from, seq_to from waybill_taken where lane = l.lane and seq_to > ? order by seq_to limit ?) t
   where l.reader = ? and l.topic = ? and l.queue = ?`
 
 /** Takes what is free, while the fence holds. Bind the ends of the ranges and `fenceParams`; more conditions may follow. */
 export const takeRanges = `insert into waybill_taken (lane, seq_from, seq_to, at)
-  select l.lane, given.seq_from, given.seq_to, waybill_now() from waybill_leases l, waybill_sequencer s,
+  select l.lane, given.seq_from, given.seq_to, waybill_now() from waybill_leases l,
     unnest((?::text)::bigint[], (?::text)::bigint[]) as given(seq_from, seq_to)
-  where l.reader = ? and l.topic = ? and l.queue = ? and l.owner = ? and l.fence = ? and waybill_is_awake(s.server)`
+  where l.reader = ? and l.topic = ? and l.queue = ? and l.owner = ? and l.fence = ? and waybill_is_awake()`
 
-/** Takes one place for what is about to get a disposition. Bind reader, topic, queue and twice the place. */
+/** Takes one place for what is about to get a disposition. Bind twice the place, then reader, topic and queue. */
 export const takeOne = `insert into waybill_taken (lane, seq_from, seq_to, at)
   select lane, ?::bigint, ?::bigint, waybill_now() from waybill_leases where reader = ? and topic = ? and queue = ? and reader not like '@%'
   on conflict do nothing returning lane`

@@ -20,6 +20,17 @@ export function placeholdersFor(columns: string): string {
     .join(', ')
 }
 
+/** Rows of one server's messages, by its names for their columns. */
+export function rowsBy(names: Names) {
+  return {
+    toLogged: (row: SqlRow) => toLogged(row, names),
+    toParams: (message: Envelope, queue: number, source: SourcePosition | null) =>
+      toParams(message, queue, source, names),
+    toJsonElement: (message: Envelope, queue: number, source: SourcePosition | null) =>
+      toJsonElement(message, queue, source, names),
+  }
+}
+
 /** A row with the columns of a message and `pos`, its place in the sequence of its queue. */
 export function toLogged(row: SqlRow, names: Names): LoggedMessage {
   const { source } = row

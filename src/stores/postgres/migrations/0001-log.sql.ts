@@ -73,23 +73,23 @@ create index on waybill_messages (key, pos) where key is not null;
 -- Not BRIN: the newest before some date would be found only by reading everything that is older.
 create index on waybill_messages (published_at);
 
--- Empty after a crash, also where the server's start time tells nothing of it, and where another server was promoted.
+-- The run of the server in which what is remembered is true. Empty after a crash, also where the server's start time tells nothing of
+-- it, and where another server was promoted.
 create unlogged table waybill_awake (
-  one boolean primary key default true check (one)
+  server text not null default waybill_server()
 );
 insert into waybill_awake default values;
 
--- Whether it is still the run of the server in which what is remembered was true. Not in SQL: on a standby the table cannot even be named.
-create function waybill_is_awake(server text) returns boolean language plpgsql stable as $$
+-- Whether that is the one that runs. Not in SQL: on a standby the table cannot even be named.
+create function waybill_is_awake() returns boolean language plpgsql stable as $$
 begin
-  if server <> waybill_server() then return false; end if;
-  return exists (select 1 from waybill_awake);
+  if pg_is_in_recovery() then return false; end if;
+  return exists (select 1 from waybill_awake where server = waybill_server());
 end $$;
 
 -- How far the log was put into sequence: everything visible in from_snapshot is; the rest is of an unfinished window.
 create table waybill_sequencer (
   one boolean primary key default true check (one),
-  server text not null default waybill_server(),
   cluster text not null default waybill_cluster(),
   from_snapshot pg_snapshot not null,
   floor bigint not null,

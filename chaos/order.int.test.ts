@@ -8,6 +8,9 @@ import { Supervisor } from './harness/supervisor.ts'
 /** Another seed is another run: `CHAOS_SEED=7 npx vitest run --project int chaos/order`. */
 const seed = Number(process.env['CHAOS_SEED'] ?? 1)
 const durationMs = Number(process.env['CHAOS_SECONDS'] ?? 15) * 1_000
+/** With fewer the run has proved nothing: on a slow machine it goes on until there were so many. */
+const leastKills = durationMs / 1_000
+const leastRedriven = 4
 const faultEveryMs = 250
 const redriveEveryMs = 400
 /** Longer than the lease: what goes on then is a zombie. */
@@ -41,7 +44,8 @@ test(`P18 to P21: every key's effects are in the order of its publishes, through
   const began = performance.now()
   const elapsed = (): number => performance.now() - began
   let [faultAt, redriveAt] = [faultEveryMs, redriveEveryMs]
-  while (elapsed() < durationMs) {
+  const redriven = (): number => stage.number('coupon', countRedriven)
+  while (elapsed() < durationMs || faults.kill < leastKills || redriven() < leastRedriven) {
     await until('it is time for the next fault or redrive', () => elapsed() > Math.min(faultAt, redriveAt))
     if (elapsed() > redriveAt) {
       redriveAt = elapsed() + redriveEveryMs
@@ -57,7 +61,7 @@ test(`P18 to P21: every key's effects are in the order of its publishes, through
     else await victim[fault]()
     faults[fault]++
   }
-  const redrivenMeanwhile = stage.number('coupon', countRedriven)
+  const redrivenMeanwhile = redriven()
 
   // From here on nobody is killed any more.
   expect(await Promise.all(placers.map((placer) => placer.rest()))).toEqual([cleanEnd, cleanEnd])
@@ -73,8 +77,6 @@ test(`P18 to P21: every key's effects are in the order of its publishes, through
   ).toEqual([])
   // Or the test would have proved nothing.
   expect(committed).toBeGreaterThan(100)
-  expect(faults.kill).toBeGreaterThan(durationMs / 1_000)
-  expect(redrivenMeanwhile).toBeGreaterThan(3)
   console.log(`seed ${seed}: ${JSON.stringify({ ...faults, redrivenMeanwhile, committed })}`)
 })
 
@@ -93,6 +95,6 @@ async function redrivenToTheEnd(stage: Stage, consumer: Supervisor): Promise<voi
       redrive(consumer.current)
       return false
     },
-    90_000,
+    180_000,
   )
 }

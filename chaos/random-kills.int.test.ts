@@ -11,6 +11,8 @@ const faultEveryMs = 250
 /** Longer than the lease: what goes on then is a zombie. */
 const pauseMs = 1_600
 const durationMs = Number(process.env['CHAOS_SECONDS'] ?? 20) * 1_000
+/** With fewer the run has proved nothing: on a slow machine it goes on until there were so many. */
+const leastKills = durationMs / 1_000
 /** Each order service places its own; more than the run has time for. */
 const perService = 20_000
 
@@ -48,7 +50,7 @@ test(`every process is killed, paused and restarted again and again, at random (
 
   const began = performance.now()
   const faults = { kill: 0, restart: 0, pause: 0 }
-  while (performance.now() - began < durationMs) {
+  while (performance.now() - began < durationMs || faults.kill < leastKills) {
     const next = faultEveryMs * (0.5 + random())
     const from = performance.now()
     await until('it is time for the next fault', () => performance.now() - from > next)
@@ -67,7 +69,6 @@ test(`every process is killed, paused and restarted again and again, at random (
   expect(new Set(ends.map((end) => JSON.stringify(end)))).toEqual(new Set([JSON.stringify(cleanEnd)]))
 
   const committed = stage.number('order', 'select count(*) from orders')
-  expect(faults.kill).toBeGreaterThan(durationMs / 1_000)
   expect(committed).toBeGreaterThan(100)
   // Rolled-back orders leave nothing, neither here nor, as phantoms, in any group.
   expect(stage.number('order', 'select count(*) from orders where n % 10 = 7')).toBe(0)

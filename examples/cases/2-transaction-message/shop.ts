@@ -12,7 +12,7 @@ import { CaseSide } from '../harness/side.ts'
 const group: Group = 'red-packet'
 const answerWithinMs = 20_000
 const impatientMs = 300
-const untilWithinMs = 30_000
+const untilWithinMs = 60_000
 
 /** How the naive order service takes an order, for want of half messages. */
 export type NaiveWay = 'commit-then-publish' | 'publish-then-commit'

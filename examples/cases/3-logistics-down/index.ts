@@ -15,7 +15,7 @@ import { CaseSide } from '../harness/side.ts'
 import { checkPromises } from './promises.ts'
 
 const group = 'warehouse'
-const patienceMs = 30_000
+const patienceMs = 60_000
 /** Longer than the naive warehouse takes to give up: the broker should not deliver meanwhile what is being tried. */
 const leaseMs = 20_000
 const programs = {

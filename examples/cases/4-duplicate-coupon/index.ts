@@ -14,7 +14,7 @@ import { CaseSide } from '../harness/side.ts'
 import type { Notified, Payment } from './payment.ts'
 
 const group = 'coupon'
-const patienceMs = 30_000
+const patienceMs = 60_000
 const programs = {
   naive: { order: '../../shop/naive/order.ts', coupon: 'naive-coupon.ts' },
   waybill: { order: 'waybill-order.ts', coupon: 'waybill-coupon.ts' },

@@ -8,7 +8,7 @@ import { vainLookUps } from './look-up.ts'
 import { behindTheCommit, type OrderRequest } from './order-request.ts'
 
 export const groups = ['warehouse', 'coupon'] as const
-const patienceMs = 30_000
+const patienceMs = 60_000
 /** How long a commit takes with Waybill. On the naive side it takes until somebody has looked for the order in vain. */
 const slowCommitMs = 1_000
 

@@ -77,6 +77,27 @@ export function withMore<M extends Envelope, More extends object>(message: M, mo
   return Object.assign(message, more)
 }
 
+const digestedBy = new WeakMap<Digest, PropertyDescriptor>()
+type Digest = (body: string | Uint8Array) => string
+
+/**
+ * Adds the hash of the body, worked out each time that somebody asks for it. One accessor for all messages: one in each object literal
+ * would be a function for each, and objects that the engine keeps as dictionaries, two microseconds for each message.
+ */
+export function withDigest<M extends Omit<Envelope, 'bodyHash'>>(
+  message: M,
+  digest: Digest,
+): M & Pick<Envelope, 'bodyHash'> {
+  let digested = digestedBy.get(digest)
+  if (!digested) {
+    const get = function (this: Envelope): string {
+      return digest(this.body)
+    }
+    digestedBy.set(digest, (digested = { get, enumerable: true, configurable: true }))
+  }
+  return Object.defineProperty(message, 'bodyHash', digested) as M & Pick<Envelope, 'bodyHash'>
+}
+
 /** What a handler gets. */
 export interface Message<Body> {
   readonly id: MessageId

@@ -1,7 +1,7 @@
 import { WaybillError } from '../core/errors.ts'
 import { encodeJson } from '../core/json.ts'
 import { type MaybePromise, chain } from '../core/maybe-promise.ts'
-import type { NewMessage, PublishedEnvelope } from '../core/message.ts'
+import { type NewMessage, type PublishedEnvelope, withDigest } from '../core/message.ts'
 import { fitsUtf8, isPlainText, utf8Length } from '../core/names.ts'
 import { dueTime } from '../core/policies/delay.ts'
 import type { Ports } from '../core/ports.ts'
@@ -43,7 +43,7 @@ function seal({ topic, message }: Addressed, options: ComposeOptions): Published
   const body = topic.encoding === 'binary' ? (message.body as Uint8Array).slice() : encodeJson(message.body)
   checkSize(topic.name, body, options.bodyBytesMax)
   const now = options.ports.clock.now()
-  return {
+  const envelope = {
     id: options.ports.ids.message(),
     service: options.service,
     topic: topic.name,
@@ -52,13 +52,11 @@ function seal({ topic, message }: Addressed, options: ComposeOptions): Published
     shardingKey: message.shardingKey ?? null,
     headers: message.headers ?? {},
     body,
-    get bodyHash() {
-      return options.ports.digest(body)
-    },
     publishedAt: now,
     eligibleAt: dueTime(message, now),
     dedupKey: message.dedupKey ?? null,
   }
+  return withDigest(envelope, options.ports.digest)
 }
 
 function checkFields(topic: string, message: NewMessage<unknown>): void {

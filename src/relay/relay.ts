@@ -10,6 +10,12 @@ const windowMax = 500
 const dueMax = 100
 export const relayReader = '@relay'
 
+/** A window that is being read before its turn. */
+interface Ahead {
+  readonly after: number
+  readonly window: Promise<readonly ReadMessage[]>
+}
+
 export interface RelayParts {
   readonly store: Store<never>
   readonly transport: OpenTransport
@@ -51,13 +57,14 @@ export class Relay implements QueueReader {
     const carrier =
       transport.positions && new CarrierPosition(store, transport.positions, held, source, ports)
     await carrier?.resume()
+    let ahead: Ahead | undefined
     for (; !held.draining.aborted; await held.breathe()) {
       const mark = held.mark()
+      const reading =
+        ahead?.after === held.position ? ahead.window : store.read(held.lease, held.position, windowMax)
       // At once: on a database that is elsewhere each is a round trip of its own.
-      const [{ dueAt }, window] = await Promise.all([
-        held.outlook(),
-        store.read(held.lease, held.position, windowMax),
-      ])
+      const [{ dueAt }, window] = await Promise.all([held.outlook(), reading])
+      ahead = this.#readAhead(held, window)
       const now = ports.clock.now()
       const redriven = dueAt !== undefined && dueAt <= now ? await store.due(held.lease, now, dueMax) : []
       const unanswered = redriven.length > 0 ? await this.#sendRedriven(held, redriven) : undefined
@@ -67,6 +74,19 @@ export class Relay implements QueueReader {
       if (window.length > 0 || redriven.length > 0 || (await carrier?.lookAgain())) continue
       await held.idle(mark, dueAt)
     }
+  }
+
+  /**
+   * Of a backlog the next window is read while this one is sent and marked. That the lease still held when it was read is known once
+   * this one is marked, before it is sent.
+   */
+  #readAhead(held: HeldQueue, window: readonly ReadMessage[]): Ahead | undefined {
+    if (window.length < windowMax) return undefined
+    const after = window.at(-1)!.position
+    const next = this.#parts.store.read(held.lease, after, windowMax)
+    // Whoever awaits it hears of a failure; if it is not used, nobody needs to.
+    next.catch(() => {})
+    return { after, window: next }
   }
 
   async #sendWindow(

@@ -29,7 +29,9 @@ describe('an error that a tool has wrapped', () => {
 
   test('a connection that broke in COMMIT leaves it open', () => {
     const lost = Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' })
-    expect(codedAtCommit(wrapped(lost))).toMatchObject({ code: 'store.commit-unknown' })
+    const error = codedAtCommit(wrapped(lost))
+    expect(error).toMatchObject({ code: 'store.commit-unknown' })
+    expect((error as Error).message).not.toContain('secret')
   })
 })
 

@@ -129,10 +129,11 @@ export function isReadOnly(error: unknown): boolean {
 
 /** A COMMIT that was not answered may have taken effect. */
 export function codedAtCommit(error: unknown): unknown {
-  if (isWaybillError(error) || !isConnectionLost(ofServer(error))) return coded(error)
+  const server = ofServer(error)
+  if (isWaybillError(error) || !isConnectionLost(server)) return coded(error)
   return new WaybillError(
     'store.commit-unknown',
-    `COMMIT was not answered (${reasonOf(error)}), so whether it took effect is open; look for the change before you repeat it`,
+    `COMMIT was not answered (${reasonOf(server)}), so whether it took effect is open; look for the change before you repeat it`,
     {},
     { cause: error },
   )

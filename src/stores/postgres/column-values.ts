@@ -26,7 +26,7 @@ export function columnsOf(rows: readonly (readonly PgValue[])[]): ColumnValues {
   const selected = columns.map((column, i) => {
     const type = types[column] ?? 'text'
     const values = rows.map((row) => row[i]!)
-    if (rows.length === 1 || values.every((value) => value === first[i])) {
+    if (values.every((value) => value === first[i])) {
       params.push(first[i]!)
       return `?::${type}`
     }

@@ -63,12 +63,13 @@ const poolTakenText = 'timeout exceeded when trying to connect'
 /** An error of the driver as a coded one. Errors that already have a code, and those of the user's own SQL, stay as they are. */
 export function coded(error: unknown): unknown {
   if (isWaybillError(error)) return error
-  const known = knownOf(ofServer(error))
+  const server = ofServer(error)
+  const known = knownOf(server)
   if (!known) return error
   return new WaybillError(
     known.code,
-    `${reasonOf(error)}; ${known.advice}`,
-    { sqlState: sqlState(ofServer(error)) },
+    `${reasonOf(server)}; ${known.advice}`,
+    { sqlState: sqlState(server) },
     { cause: error },
   )
 }
@@ -78,7 +79,7 @@ export function codedOfWork(error: unknown): unknown {
   return sqlState(ofServer(error)) === '57014' ? error : coded(error)
 }
 
-/** Drizzle wraps what its driver throws; other errors with a cause are the user's own. */
+/** Drizzle wraps what its driver throws, in a message that has the parameters; other errors with a cause are the user's own. */
 function ofServer(error: unknown): unknown {
   const { query, cause } = (error ?? {}) as { readonly query?: unknown; readonly cause?: unknown }
   return typeof query === 'string' && cause instanceof Error ? cause : error
@@ -106,10 +107,11 @@ export function isConnectionLost(error: unknown): boolean {
 
 /** A COMMIT that was not answered may have taken effect. */
 export function codedAtCommit(error: unknown): unknown {
-  if (isWaybillError(error) || !isConnectionLost(ofServer(error))) return coded(error)
+  const server = ofServer(error)
+  if (isWaybillError(error) || !isConnectionLost(server)) return coded(error)
   return new WaybillError(
     'store.commit-unknown',
-    `COMMIT was not answered (${reasonOf(error)}), so whether it took effect is open; look for the change before you repeat it`,
+    `COMMIT was not answered (${reasonOf(server)}), so whether it took effect is open; look for the change before you repeat it`,
     {},
     { cause: error },
   )

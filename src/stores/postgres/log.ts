@@ -121,8 +121,8 @@ async function nextPlace(
   return row?.['seq'] as number | undefined
 }
 
-function toRead(row: PgRow, { topic, queue }: QueueName): ReadMessage {
-  return withMore(toLogged(Object.assign(row, { topic, queue })), {
+function toRead(row: PgRow, queue: QueueName): ReadMessage {
+  return withMore(toLogged(row, queue), {
     disposition: row['state'] ?? null,
     blocked: row['blocked'] === true,
   })

@@ -5,7 +5,7 @@ import { queueOf } from '../../core/queue.ts'
 import type { Appended, TopicDeclaration } from '../../core/store.ts'
 import type { PgConnection } from './connection.ts'
 import { columnsOf } from './column-values.ts'
-import { elements, messageColumns, toParams } from './rows.ts'
+import { elements, messageColumns, messageParams, toParams } from './rows.ts'
 
 const dedupWindowMs = 24 * 3_600_000
 
@@ -21,6 +21,13 @@ on conflict (service, topic, dedup_key) do update set
 returning service, topic, dedup_key, message_id`
 
 type Table = 'waybill_messages' | 'waybill_delayed'
+
+const insertOneInto = (table: Table): string =>
+  `insert into ${table} (${messageColumns}) values (${messageParams})`
+const insertOne: Readonly<Record<Table, string>> = {
+  waybill_messages: insertOneInto('waybill_messages'),
+  waybill_delayed: insertOneInto('waybill_delayed'),
+}
 
 /** One statement where all messages are plain: no dedup key, none delayed. */
 export async function append(
@@ -67,8 +74,14 @@ async function insert(
   messages: readonly PublishedEnvelope[],
   queueFor: (message: PublishedEnvelope) => number,
 ): Promise<void> {
-  if (messages.length === 0) return
-  const { select, params } = columnsOf(messages.map((message) => toParams(message, queueFor(message), null)))
+  const rows = messages.map((message) => toParams(message, queueFor(message), null))
+  const [only] = rows
+  if (only === undefined) return
+  if (rows.length === 1) {
+    await connection.run(insertOne[table], ...only)
+    return
+  }
+  const { select, params } = columnsOf(rows)
   await connection.run(`insert into ${table} (${messageColumns}) ${select}`, ...params)
 }
 

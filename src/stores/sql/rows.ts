@@ -1,6 +1,7 @@
 import { bodyDigest } from '../../body-digest.ts'
 import type { MessageId } from '../../core/ids.ts'
-import type { Envelope, LoggedMessage, SourcePosition } from '../../core/message.ts'
+import { type Envelope, type LoggedMessage, type SourcePosition, withDigest } from '../../core/message.ts'
+import type { QueueName } from '../../core/store.ts'
 import type { Names } from './dialect.ts'
 import type { SqlRow, SqlValue } from './sql.ts'
 
@@ -23,7 +24,7 @@ export function placeholdersFor(columns: string): string {
 /** Rows of one server's messages, by its names for their columns. */
 export function rowsBy(names: Names) {
   return {
-    toLogged: (row: SqlRow) => toLogged(row, names),
+    toLogged: (row: SqlRow, queue?: QueueName) => toLogged(row, names, queue),
     toParams: (message: Envelope, queue: number, source: SourcePosition | null) =>
       toParams(message, queue, source, names),
     toJsonElement: (message: Envelope, queue: number, source: SourcePosition | null) =>
@@ -31,29 +32,31 @@ export function rowsBy(names: Names) {
   }
 }
 
-/** A row with the columns of a message and `pos`, its place in the sequence of its queue. */
-export function toLogged(row: SqlRow, names: Names): LoggedMessage {
+/** A row with the columns of a message and `pos`, its place in the sequence of its queue, which may be known without the row. */
+export function toLogged(
+  row: SqlRow,
+  names: Names,
+  { topic, queue }: QueueName = row as QueueName,
+): LoggedMessage {
   const { source } = row
-  const body: string | Uint8Array = row['body'] ?? new Uint8Array(row['body_binary'])
-  const hash: string | undefined = names.bodyHash === null ? undefined : row[names.bodyHash]
-  return {
+  const message = {
     id: row['id'] as MessageId,
     service: row['service'],
-    topic: row['topic'],
-    queue: row['queue'],
+    topic,
+    queue,
     position: row['pos'],
     tag: row['tag'],
     key: row[names.key],
     shardingKey: row['sharding_key'],
     headers: toHeaders(row['headers']),
-    body,
-    get bodyHash() {
-      return hash ?? bodyDigest(body)
-    },
+    body: (row['body'] ?? new Uint8Array(row['body_binary'])) as string | Uint8Array,
     publishedAt: row['published_at'],
     eligibleAt: row['eligible_at'],
     source: source === null ? null : toSource(row, source),
   }
+  return names.bodyHash === null
+    ? withDigest(message, bodyDigest)
+    : Object.assign(message, { bodyHash: row[names.bodyHash] as string })
 }
 
 export function toSource(row: SqlRow, source: string): SourcePosition {

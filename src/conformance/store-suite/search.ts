@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import type { MessageId } from '../../core/ids.ts'
 import type { SearchQuery } from '../../core/store.ts'
 import { type StoreBench, type StorePromise, idsOf, needsTimeTravel, paid } from '../store-bench.ts'
 
@@ -66,6 +67,30 @@ export const search: readonly StorePromise[] = [
       assert.deepEqual(await find(t, { since: new Date(times[1]!) }), [ids[2], ids[1]])
       assert.deepEqual(await find(t, { until: new Date(times[1]!) }), [ids[0]])
       assert.deepEqual(await find(t, { since: new Date(times[1]!), until: new Date(times[2]!) }), [ids[1]])
+    },
+  },
+  {
+    name: 'messages are found by when they were published, the newest first, whatever time their ids tell',
+    async run(t) {
+      const dayMs = 86_400_000
+      const { now } = t
+      const at = (days: number): Date => new Date(now + days * dayMs)
+      const first = '00000000-0000-7000-8000-000000000000' as MessageId
+      const last = 'ffffffff-ffff-7fff-bfff-ffffffffffff' as MessageId
+      const ids = await t.publish(
+        { publishedAt: at(-3).getTime(), id: last },
+        { publishedAt: at(-2).getTime() },
+        {},
+        { publishedAt: at(1).getTime(), id: first },
+        { publishedAt: at(2).getTime() },
+      )
+      assert.deepEqual(await find(t, {}), ids.toReversed())
+      for (let limit = 1; limit < ids.length; limit++)
+        assert.deepEqual(await find(t, { limit }), ids.toReversed().slice(0, limit))
+      assert.deepEqual(await find(t, { since: at(-2), until: at(1) }), [ids[2], ids[1]])
+      assert.deepEqual(await find(t, { since: at(1) }), [ids[4], ids[3]])
+      assert.deepEqual(await find(t, { until: at(-2) }), [ids[0]])
+      assert.deepEqual(await find(t, { topic: 'order.paid', since: at(-3), until: at(-2) }), [ids[0]])
     },
   },
   {

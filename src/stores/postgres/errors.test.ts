@@ -10,11 +10,14 @@ function wrapped(code: string): Error {
   })
 }
 
-test.each(['40001', '40P01', '55P03'])('P7: %s passes by itself, and its parameters are not told', (state) => {
-  const error = codedOfWork(wrapped(state))
-  expect(error).toMatchObject({ code: 'store.busy', facts: { sqlState: state } })
-  expect((error as Error).message).not.toContain('secret')
-})
+test.each(['40001', '40P01', '55P03'])(
+  'P7: %s passes by itself, and its parameters are not told',
+  (state) => {
+    const error = codedOfWork(wrapped(state))
+    expect(error).toMatchObject({ code: 'store.busy', facts: { sqlState: state } })
+    expect((error as Error).message).not.toContain('secret')
+  },
+)
 
 test('a connection that broke in COMMIT leaves it open, and its parameters are not told', () => {
   const error = codedAtCommit(wrapped('ECONNRESET'))

@@ -1,5 +1,6 @@
 import { type DispositionState, type State, dispositionStates } from '../../core/state.ts'
 import type { SearchQuery } from '../../core/store.ts'
+import { idsFrom, idsUntil, isStray } from './id-times.ts'
 import { placeOf } from './places.ts'
 import { texts } from './rows.ts'
 import { stateOf } from './taken.ts'
@@ -80,12 +81,12 @@ function narrow(
   ]
 }
 
-/** By time from its index, by topic or group the newest of each queue; without any of these the newest of all. */
+/** By time from the index of ids, by topic or group the newest of each queue; without any of these the newest of all. */
 function inAnyState(query: SearchQuery, readers: readonly string[], limit: number): Asked {
   const { topic, group } = query
   const kept = copied(query, readers, limit)
   if (isTimed(query) || (topic === undefined && group === undefined))
-    return { queries: [byTime(query, conditionOfGroup(group), limit), kept] }
+    return { queries: [...byTime(query, conditionOfGroup(group), limit), kept] }
   const queues =
     group === undefined
       ? sql`select topic, queue, 0 as after, seq as up_to from waybill_ends where topic = ${topic!}`
@@ -93,12 +94,25 @@ function inAnyState(query: SearchQuery, readers: readonly string[], limit: numbe
   return { queries: [kept], walk: { queues, conditions: [] } }
 }
 
-function byTime(query: SearchQuery, conditions: readonly Sql[], limit: number): Sql {
-  const { topic } = query
-  // Opaque to the planner, which would read and sort everything for a topic that it takes to be rare.
-  const inTopic = topic === undefined ? [] : [sql`m.topic || '' = ${topic}`]
-  return sql`select m.id, m.published_at from waybill_messages m ${where([...timed(query), ...inTopic, ...conditions])}
-    order by m.published_at desc, m.pos desc limit ${limit}`
+/** The newest by the time that their ids tell, and those whose ids tell another. */
+function byTime(query: SearchQuery, conditions: readonly Sql[], limit: number): readonly Sql[] {
+  const { topic, since, until } = query
+  const all = [
+    ...timed(query),
+    // Opaque to the planner, which would read and sort everything for a topic that it takes to be rare.
+    ...(topic === undefined ? [] : [sql`m.topic || '' = ${topic}`]),
+    ...conditions,
+  ]
+  const ids = [
+    ...(since === undefined ? [] : [sql`m.id >= ${idsFrom(since.getTime())}`]),
+    sql`m.id < ${idsUntil(until?.getTime() ?? Infinity)}`,
+    raw(`not ${isStray('m')}`),
+  ]
+  const strays = [raw(isStray('m'))]
+  return [
+    sql`select m.id, m.published_at from waybill_messages m ${where([...ids, ...all])} order by m.id desc limit ${limit}`,
+    sql`select m.id, m.published_at from waybill_messages m ${where([...strays, ...all])} order by m.published_at desc limit ${limit}`,
+  ]
 }
 
 function copied(query: SearchQuery, readers: readonly string[], limit: number): Sql {
@@ -120,7 +134,7 @@ function done(query: SearchQuery, readers: readonly string[], limit: number): As
   const { topic, group } = query
   if (isTimed(query)) {
     const conditions = [...conditionOfGroup(group), hasDisposition('done', readers)]
-    return { queries: [byTime(query, conditions, limit)] }
+    return { queries: byTime(query, conditions, limit) }
   }
   // What a group has taken, also if it has been removed since.
   const queues = sql`select l.reader, l.topic, l.queue,

@@ -1,20 +1,24 @@
+import { isStray } from '../id-times.ts'
 import { sequenceFunction } from '../sequence-function.sql.ts'
 import type { Migration } from './migration.ts'
 
-/** The columns of a message, alike in the log, among the delayed, the halves and the copies. */
+/**
+ * The columns of a message, alike in the log, among the delayed, the halves and the copies. Those of eight and four bytes come first, where no
+ * byte is lost to their alignment.
+ */
 const message = `
+  published_at bigint not null,
+  eligible_at bigint not null,
+  queue integer not null,
   id text collate "C" not null,
   service text collate "C" not null,
   topic text collate "C" not null,
-  queue integer not null,
   tag text collate "C",
   key text collate "C",
   sharding_key text collate "C",
   headers text,
   body text,
   body_binary bytea,
-  published_at bigint not null,
-  eligible_at bigint not null,
   source text collate "C",
   source_queue integer,
   source_pos bigint`
@@ -71,8 +75,8 @@ create table waybill_messages (
 create unique index on waybill_messages (id);
 create index on waybill_messages (xid);
 create index on waybill_messages (key, pos) where key is not null;
--- Not BRIN: the newest before some date would be found only by reading everything that is older.
-create index on waybill_messages (published_at);
+-- All others are found by the time in their id.
+create index on waybill_messages (published_at) where ${isStray()};
 
 -- The run of the server in which what is remembered is true. Empty after a crash, also where the server's start time tells nothing of
 -- it, and where another server was promoted.

@@ -32,8 +32,12 @@ export async function createShop(url: string): Promise<void> {
 /** Numbers of orders, unique over all shops: their tables are the same. */
 let placed = 0
 
-export async function openShop(url: string, connections: number): Promise<Shop> {
-  const pool = newPool(url, connections)
+/** How a transaction sends its statements: each once the one before is answered, or all between BEGIN and COMMIT at once. */
+export type Form = 'awaited' | 'pipelined'
+
+export async function openShop(url: string, connections: number, form: Form): Promise<Shop> {
+  const pool = newPool(url, connections, form === 'pipelined')
+  const place = form === 'pipelined' ? placePipelined : placeOrder
   const clients = await Promise.all(Array.from({ length: connections }, () => pool.connect()))
   return {
     async run(transactions, extra) {
@@ -41,7 +45,7 @@ export async function openShop(url: string, connections: number): Promise<Shop> 
       const startMs = nowMs()
       await Promise.all(
         clients.map(async (client) => {
-          while (left-- > 0) await placeOrder(client, placed++, extra)
+          while (left-- > 0) await place(client, placed++, extra)
         }),
       )
       return secondsSince(startMs)
@@ -51,20 +55,36 @@ export async function openShop(url: string, connections: number): Promise<Shop> 
 }
 
 async function placeOrder(client: PoolClient, number: number, extra: Extra): Promise<void> {
-  const amount = 100 + (number % 900)
+  const { insertOrder, updateAccount } = statementsOf(number)
   await client.query('begin')
-  await client.query({
-    name: 'insert-order',
-    text: 'insert into orders (id, account_id, amount, state, placed_at) values ($1, $2, $3, $4, $5)',
-    values: [orderId(number), (number * 7919) % accounts, amount, 'paid', Date.now()],
-  })
-  await client.query({
-    name: 'update-account',
-    text: 'update accounts set balance = balance - $1 where id = $2',
-    values: [amount, (number * 7919) % accounts],
-  })
+  await client.query(insertOrder)
+  await client.query(updateAccount)
   await extra(client, number)
   await client.query('commit')
+}
+
+async function placePipelined(client: PoolClient, number: number, extra: Extra): Promise<void> {
+  const { insertOrder, updateAccount } = statementsOf(number)
+  await client.query('begin')
+  await Promise.all([client.query(insertOrder), client.query(updateAccount), extra(client, number)])
+  await client.query('commit')
+}
+
+function statementsOf(number: number) {
+  const account = (number * 7919) % accounts
+  const amount = 100 + (number % 900)
+  return {
+    insertOrder: {
+      name: 'insert-order',
+      text: 'insert into orders (id, account_id, amount, state, placed_at) values ($1, $2, $3, $4, $5)',
+      values: [orderId(number), account, amount, 'paid', Date.now()],
+    },
+    updateAccount: {
+      name: 'update-account',
+      text: 'update accounts set balance = balance - $1 where id = $2',
+      values: [amount, account],
+    },
+  }
 }
 
 export const nothing: Extra = async () => {}

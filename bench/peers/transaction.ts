@@ -6,7 +6,7 @@ import { graphileWorker } from './graphile-worker.ts'
 import type { OpenPeer, Peer } from './peer.ts'
 import { pgBoss } from './pg-boss.ts'
 import { inFreshDatabase } from './server.ts'
-import { type Extra, bareRow, createShop, nothing, openShop } from './shop.ts'
+import { type Extra, type Form, bareRow, createShop, nothing, openShop } from './shop.ts'
 import { sizes } from './sizes.ts'
 import { waybill } from './waybill.ts'
 
@@ -21,19 +21,27 @@ const variants = ['plain', 'plainAgain', 'bareRow', 'waybill', 'pgBoss', 'graphi
 type Variant = (typeof variants)[number]
 type Rates = Readonly<Record<Variant, number[]>>
 
+/** What takes part where statements are pipelined: the peers say nothing of their being used so. */
+const pipelined: readonly Variant[] = ['plain', 'plainAgain', 'bareRow', 'waybill']
+
 async function measure(run: Run): Promise<Findings> {
   const { connections, blocks, warmUp, block, turn } = sizes(run).transaction
-  const rates = new Map<number, Rates>()
-  run.progress.begin('business transaction', connections.length * blocks)
+  const rates = { awaited: new Map<number, Rates>(), pipelined: new Map<number, Rates>() }
+  run.progress.begin('business transaction', 2 * connections.length * blocks)
   await inFreshDatabase(run, 'postgres', async (url) => {
     await createShop(url)
     await withExtras(url, async (extras) => {
-      for (const count of connections) rates.set(count, await atConnections(run, url, count, extras))
+      for (const [form, taking] of [
+        ['awaited', variants],
+        ['pipelined', pipelined],
+      ] as const)
+        for (const count of connections)
+          rates[form].set(count, await atConnections(run, url, count, form, extras, taking))
     })
   })
   return {
-    how: `begin, insert an order, update an account, [the extra], commit, each awaited, on pg at ${connections.join(', ')} connections. All in one database; nothing consumes. The bare row: id text primary key (UUIDv7), topic, key, body text (the same 1 KiB), created_at; no other index, prepared. ${blocks} blocks at each number of connections after ${warmUp} transactions of each to warm up; a block is ${block} transactions of each variant, in turns of ${turn} on each connection, in random order. Slow-down: plain tx/s ÷ the variant's, within a block.`,
-    figures: figuresOf(rates),
+    how: `begin, insert an order, update an account, [the extra], commit, each awaited, on pg at ${connections.join(', ')} connections. All in one database; nothing consumes. The bare row: id text primary key (UUIDv7), topic, key, body text (the same 1 KiB), created_at; no other index, prepared. ${blocks} blocks at each number of connections after ${warmUp} transactions of each to warm up; a block is ${block} transactions of each variant, in turns of ${turn} on each connection, in random order. Slow-down: plain tx/s ÷ the variant's, within a block. Pipelined: the same with \`pipeline: true\` of pg, where what is between begin and commit is sent at once, with and without a publish.`,
+    figures: [...figuresOf(rates.awaited), ...pipelinedFigures(rates.pipelined)],
   }
 }
 
@@ -58,19 +66,26 @@ async function withExtras(url: string, work: (extras: Extras) => Promise<void>):
   )
 }
 
-async function atConnections(run: Run, url: string, connections: number, extras: Extras): Promise<Rates> {
+async function atConnections(
+  run: Run,
+  url: string,
+  connections: number,
+  form: Form,
+  extras: Extras,
+  taking: readonly Variant[],
+): Promise<Rates> {
   const { blocks, warmUp, block, turn } = sizes(run).transaction
   const slice = turn * connections
   const rates = byVariant((): number[] => [])
-  const shop = await openShop(url, connections)
-  for (const variant of variants) await shop.run(warmUp, extras[variant])
+  const shop = await openShop(url, connections, form)
+  for (const variant of taking) await shop.run(warmUp, extras[variant])
   for (let i = 0; i < blocks; i++) {
     const seconds = byVariant(() => 0)
     // Short turns: whatever else the machine does meanwhile meets all variants alike.
     for (let done = 0; done < block; done += slice)
-      for (const variant of run.random.shuffled(variants))
+      for (const variant of run.random.shuffled(taking))
         seconds[variant] += await shop.run(slice, extras[variant])
-    for (const variant of variants) rates[variant].push((Math.ceil(block / slice) * slice) / seconds[variant])
+    for (const variant of taking) rates[variant].push((Math.ceil(block / slice) * slice) / seconds[variant])
     run.progress.step()
   }
   await shop.close()
@@ -104,6 +119,27 @@ function figuresOf(all: ReadonlyMap<number, Rates>): Figure[] {
       inconclusive: overBare.find((figure) => figure.inconclusive !== undefined)?.inconclusive,
     },
   ]
+}
+
+function pipelinedFigures(all: ReadonlyMap<number, Rates>): Figure[] {
+  return [...all].flatMap(([connections, rates]) => {
+    const control = ratios(rates.plain, rates.plainAgain)
+    const figure = (name: string, label: string, values: readonly number[], rest: object = {}): Figure => ({
+      name: `pipelined-${name}-${connections}`,
+      label: `pipelined at ${connections}: ${label}`,
+      unit: 'ratio',
+      values,
+      ...rest,
+    })
+    return [
+      figure('control', 'control, plain ÷ plain', control),
+      figure('bare-insert', 'slow-down by a bare row', ratios(rates.plain, rates.bareRow)),
+      figure('waybill', 'slow-down by a publish', ratios(rates.plain, rates.waybill), {
+        goal: { atMost: 1.15 },
+        inconclusive: whyInconclusive(control),
+      }),
+    ]
+  })
 }
 
 function slowDowns(connections: number, rates: Rates): Figure[] {

@@ -80,8 +80,8 @@ export function newWaybill(
   return new Waybill({ service: 'bench', database: pg(pool), migrate: 'auto', ...options })
 }
 
-export function newPool(url: string, max: number = poolMax): Pool {
-  const pool = new Pool({ connectionString: url, max })
+export function newPool(url: string, max: number = poolMax, pipeline = false): Pool {
+  const pool = new Pool({ connectionString: url, max, pipeline })
   // Connections that the server ends when the database is dropped.
   pool.on('error', () => {})
   pool.on('connect', (client) => void client.on('error', () => {}))

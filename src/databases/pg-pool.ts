@@ -175,7 +175,7 @@ async function ask(
   isPrepared: boolean,
 ): Promise<PgAnswer> {
   const { rows, rowCount, command } = await on.query<PgRow>({
-    ...(isPrepared ? { name: nameOf(text) } : {}),
+    name: isPrepared ? nameOf(text) : undefined,
     text,
     values: params.map(bindable),
     types,

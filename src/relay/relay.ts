@@ -2,6 +2,7 @@ import { reasonOf } from '../core/errors.ts'
 import type { HeldQueue, QueueReader } from '../core/log-reading.ts'
 import { type LoggedMessage, type SettledPosition, withMore } from '../core/message.ts'
 import type { Ports } from '../core/ports.ts'
+import { ReadAhead } from '../core/read-ahead.ts'
 import type { QueueName, ReadMessage, Settlement, Store, TopicDeclaration } from '../core/store.ts'
 import type { OpenTransport, SendOutcome } from '../core/transport.ts'
 import { CarrierPosition } from './carrier-position.ts'
@@ -9,12 +10,6 @@ import { CarrierPosition } from './carrier-position.ts'
 const windowMax = 500
 const dueMax = 100
 export const relayReader = '@relay'
-
-/** A window that is being read before its turn. */
-interface Ahead {
-  readonly after: number
-  readonly window: Promise<readonly ReadMessage[]>
-}
 
 export interface RelayParts {
   readonly store: Store<never>
@@ -57,14 +52,13 @@ export class Relay implements QueueReader {
     const carrier =
       transport.positions && new CarrierPosition(store, transport.positions, held, source, ports)
     await carrier?.resume()
-    let ahead: Ahead | undefined
+    const reading = new ReadAhead(store, held.lease, windowMax)
     for (; !held.draining.aborted; await held.breathe()) {
       const mark = held.mark()
-      const reading =
-        ahead?.after === held.position ? ahead.window : store.read(held.lease, held.position, windowMax)
       // At once: on a database that is elsewhere each is a round trip of its own.
-      const [{ dueAt }, window] = await Promise.all([held.outlook(), reading])
-      ahead = this.#readAhead(held, window)
+      const [{ dueAt }, window] = await Promise.all([held.outlook(), reading.after(held.position)])
+      // That the lease still held when it was read is known once this one is marked, before that one is sent.
+      reading.begin(window)
       const now = ports.clock.now()
       const redriven = dueAt !== undefined && dueAt <= now ? await store.due(held.lease, now, dueMax) : []
       const unanswered = redriven.length > 0 ? await this.#sendRedriven(held, redriven) : undefined
@@ -74,19 +68,6 @@ export class Relay implements QueueReader {
       if (window.length > 0 || redriven.length > 0 || (await carrier?.lookAgain())) continue
       await held.idle(mark, dueAt)
     }
-  }
-
-  /**
-   * Of a backlog the next window is read while this one is sent and marked. That the lease still held when it was read is known once
-   * this one is marked, before it is sent.
-   */
-  #readAhead(held: HeldQueue, window: readonly ReadMessage[]): Ahead | undefined {
-    if (window.length < windowMax) return undefined
-    const after = window.at(-1)!.position
-    const next = this.#parts.store.read(held.lease, after, windowMax)
-    // Whoever awaits it hears of a failure; if it is not used, nobody needs to.
-    next.catch(() => {})
-    return { after, window: next }
   }
 
   async #sendWindow(

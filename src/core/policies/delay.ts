@@ -11,8 +11,8 @@ const levelSeconds = [1, 5, 10, 30, 60, 120, 180, 240, 300, 360, 420, 480, 540, 
  */
 export function dueTime(message: NewMessage<unknown>, now: number): number {
   const { delay, deliverAt, delayLevel } = message
+  if (delay === undefined && deliverAt === undefined && delayLevel === undefined) return now
   const given = [delay, deliverAt, delayLevel].filter((one) => one !== undefined)
-  if (given.length === 0) return now
   if (given.length > 1) throw refused('give one of delay, deliverAt and delayLevel')
   if (delay !== undefined) return now + milliseconds(delay)
   if (deliverAt !== undefined) {

@@ -4,6 +4,9 @@ import type { PgDriver } from './driver.ts'
 
 /** Publishers that commit one after the other tell the other processes at most this often. */
 const tellEveryMs = 5
+/** Those that commit so much in that time, less often: a notice costs as much as a transaction, and their readers have work anyway. */
+const manyCommits = 4
+const tellOfManyEveryMs = 20
 
 /** A notice need not be on disk. */
 const notify = "select set_config('synchronous_commit', 'off', true), pg_notify($1, $2)"
@@ -18,7 +21,8 @@ export class Notices {
   readonly #watching = new Set<() => void>()
   #stopListening: (() => void) | undefined
   #isTelling = false
-  #isNewSince = false
+  /** Commits since the others were told last. */
+  #newSince = 0
 
   constructor(driver: PgDriver<never>, texts: StatementTexts, ports: Ports) {
     this.#driver = driver
@@ -40,8 +44,8 @@ export class Notices {
 
   tell(): void {
     this.#changed()
-    if (this.#isTelling) this.#isNewSince = true
-    else void this.#tellOthers()
+    this.#newSince++
+    if (!this.#isTelling) void this.#tellOthers()
   }
 
   stop(): void {
@@ -51,16 +55,21 @@ export class Notices {
 
   async #tellOthers(): Promise<void> {
     this.#isTelling = true
-    this.#isNewSince = false
+    this.#newSince = 0
     try {
       await this.#driver.query(notify, [this.#channel, this.#sender])
     } catch {
       // They poll.
     }
     this.#ports.clock.after(tellEveryMs, () => {
-      this.#isTelling = false
-      if (this.#isNewSince) void this.#tellOthers()
+      if (this.#newSince < manyCommits) this.#goOn()
+      else this.#ports.clock.after(tellOfManyEveryMs - tellEveryMs, () => this.#goOn())
     })
+  }
+
+  #goOn(): void {
+    this.#isTelling = false
+    if (this.#newSince > 0) void this.#tellOthers()
   }
 
   #changed(): void {

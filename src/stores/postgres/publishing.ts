@@ -36,6 +36,15 @@ export async function append(
   topics: readonly TopicDeclaration[],
   now: number,
 ): Promise<readonly Appended[]> {
+  const [only] = messages
+  if (messages.length === 1 && only!.dedupKey === null && !isDelayed(only!, now)) {
+    // Nothing of what follows applies, and it costs a user's transaction a hundredth of its time.
+    await connection.run(
+      insertOne.waybill_messages,
+      ...toParams(only!, queueOf(only!, topics[0]!.queues), null),
+    )
+    return [{ id: only!.id, duplicate: false }]
+  }
   const queues = new Map(topics.map((topic) => [topic.name, topic.queues]))
   const holders = await takeDedupKeys(connection, messages)
   const answers = messages.map((message): Appended => {
@@ -47,16 +56,18 @@ export async function append(
   })
   const queueFor = (message: PublishedEnvelope): number => queueOf(message, queues.get(message.topic)!)
   const fresh = messages.filter((_, i) => !answers[i]!.duplicate)
-  const isDelayed = (message: PublishedEnvelope): boolean =>
-    // A clock that went back since it was composed delays nothing (P18).
-    message.eligibleAt > now && message.eligibleAt > message.publishedAt
   await insert(
     connection,
     'waybill_messages',
-    fresh.filter((message) => !isDelayed(message)),
+    fresh.filter((message) => !isDelayed(message, now)),
     queueFor,
   )
-  await insert(connection, 'waybill_delayed', fresh.filter(isDelayed), queueFor)
+  await insert(
+    connection,
+    'waybill_delayed',
+    fresh.filter((message) => isDelayed(message, now)),
+    queueFor,
+  )
   for (const { id, duplicate } of answers) {
     if (!duplicate) continue
     await refuseIfUndecided(connection, id)
@@ -66,6 +77,11 @@ export async function append(
     )
   }
   return answers
+}
+
+/** A clock that went back since it was composed delays nothing (P18). */
+function isDelayed({ eligibleAt, publishedAt }: PublishedEnvelope, now: number): boolean {
+  return eligibleAt > now && eligibleAt > publishedAt
 }
 
 async function insert(

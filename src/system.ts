@@ -24,7 +24,7 @@ export const systemClock: Clock = {
 export const systemPorts: Ports = {
   clock: systemClock,
   ids: {
-    message: () => messageId(Date.now()) as MessageId,
+    message: (publishedAt = Date.now()) => messageId(publishedAt) as MessageId,
     owner: () => `${process.pid}-${randomUUID()}` as OwnerId,
     epoch: () => randomUUID(),
   },

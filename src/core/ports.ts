@@ -9,7 +9,12 @@ import type { Telemetry } from './telemetry.ts'
  */
 export interface Ports {
   readonly clock: Clock
-  readonly ids: { message(): MessageId; owner(): OwnerId; epoch(): string }
+  readonly ids: {
+    /** Of a message that is published at this time (milliseconds), by default now: its id tells it. */
+    message(publishedAt?: number): MessageId
+    owner(): OwnerId
+    epoch(): string
+  }
   readonly random: { next(): number }
   /** A short, stable fingerprint of a body (P4). Not for secrets. */
   digest(body: string | Uint8Array): string

@@ -44,7 +44,7 @@ function seal({ topic, message }: Addressed, options: ComposeOptions): Published
   checkSize(topic.name, body, options.bodyBytesMax)
   const now = options.ports.clock.now()
   const envelope = {
-    id: options.ports.ids.message(),
+    id: options.ports.ids.message(now),
     service: options.service,
     topic: topic.name,
     tag: message.tag ?? null,

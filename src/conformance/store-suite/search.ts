@@ -77,18 +77,23 @@ export const search: readonly StorePromise[] = [
       const at = (days: number): Date => new Date(now + days * dayMs)
       const first = '00000000-0000-7000-8000-000000000000' as MessageId
       const last = 'ffffffff-ffff-7fff-bfff-ffffffffffff' as MessageId
+      const soon = (now + dayMs / 72).toString(16).padStart(12, '0')
+      // As of a publisher whose clock was set back by half an hour.
+      const ahead = `${soon.slice(0, 8)}-${soon.slice(8)}-7000-8000-000000000000` as MessageId
       const ids = await t.publish(
         { publishedAt: at(-3).getTime(), id: last },
         { publishedAt: at(-2).getTime() },
-        {},
+        { publishedAt: at(-1 / 144).getTime(), id: ahead },
+        { publishedAt: now },
         { publishedAt: at(1).getTime(), id: first },
         { publishedAt: at(2).getTime() },
       )
       assert.deepEqual(await find(t, {}), ids.toReversed())
       for (let limit = 1; limit < ids.length; limit++)
         assert.deepEqual(await find(t, { limit }), ids.toReversed().slice(0, limit))
-      assert.deepEqual(await find(t, { since: at(-2), until: at(1) }), [ids[2], ids[1]])
-      assert.deepEqual(await find(t, { since: at(1) }), [ids[4], ids[3]])
+      assert.deepEqual(await find(t, { since: at(-2), until: at(1) }), [ids[3], ids[2], ids[1]])
+      assert.deepEqual(await find(t, { since: at(-2), until: at(1), limit: 1 }), [ids[3]])
+      assert.deepEqual(await find(t, { since: at(1) }), [ids[5], ids[4]])
       assert.deepEqual(await find(t, { until: at(-2) }), [ids[0]])
       assert.deepEqual(await find(t, { topic: 'order.paid', since: at(-3), until: at(-2) }), [ids[0]])
     },

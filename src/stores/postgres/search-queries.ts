@@ -1,6 +1,6 @@
 import { type DispositionState, type State, dispositionStates } from '../../core/state.ts'
 import type { SearchQuery } from '../../core/store.ts'
-import { idsFrom, idsUntil, isStray } from './id-times.ts'
+import { idAt, isStray } from './id-times.ts'
 import { placeOf } from './places.ts'
 import { texts } from './rows.ts'
 import { stateOf } from './taken.ts'
@@ -104,8 +104,8 @@ function byTime(query: SearchQuery, conditions: readonly Sql[], limit: number): 
     ...conditions,
   ]
   const ids = [
-    ...(since === undefined ? [] : [sql`m.id >= ${idsFrom(since.getTime())}`]),
-    sql`m.id < ${idsUntil(until?.getTime() ?? Infinity)}`,
+    ...(since === undefined ? [] : [sql`m.id >= ${idAt(since.getTime())}`]),
+    sql`m.id < ${idAt(until?.getTime() ?? Infinity)}`,
     raw(`not ${isStray('m')}`),
   ]
   const strays = [raw(isStray('m'))]

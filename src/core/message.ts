@@ -77,8 +77,9 @@ export function withMore<M extends Envelope, More extends object>(message: M, mo
   return Object.assign(message, more)
 }
 
-const digestedBy = new WeakMap<Digest, PropertyDescriptor>()
 type Digest = (body: string | Uint8Array) => string
+
+const digestedBy = new WeakMap<Digest, PropertyDescriptor>()
 
 /**
  * Adds the hash of the body, worked out each time that somebody asks for it. One accessor for all messages: one in each object literal

@@ -16,7 +16,7 @@ export class Counters implements Telemetry {
     if (by === 0) return
     let all = this.#counts.get(counter)
     if (!all) this.#counts.set(counter, (all = new Map()))
-    // Those of one counter have the same names, in the same order. NUL is in no label.
+    // No two series of a counter have the same values under other names. NUL is in no label.
     const key = Object.values(labels).join('\u0000')
     const series = all.get(key)
     if (series) series.total += by

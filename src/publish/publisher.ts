@@ -47,15 +47,6 @@ export class Publisher<Tx> {
   }
 
   #count(envelopes: readonly PublishedEnvelope[], appended: readonly Appended[]): void {
-    const { telemetry } = this.#options.ports
-    if (appended.length === 1) {
-      telemetry.count(
-        appended[0]!.duplicate ? 'deduplicated' : 'published',
-        { topic: envelopes[0]!.topic },
-        1,
-      )
-      return
-    }
     const counts = new Map<string, { published: number; deduplicated: number }>()
     for (const [i, { duplicate }] of appended.entries()) {
       const { topic } = envelopes[i]!
@@ -63,6 +54,7 @@ export class Publisher<Tx> {
       if (!count) counts.set(topic, (count = { published: 0, deduplicated: 0 }))
       count[duplicate ? 'deduplicated' : 'published']++
     }
+    const { telemetry } = this.#options.ports
     for (const [topic, { published, deduplicated }] of counts) {
       telemetry.count('published', { topic }, published)
       telemetry.count('deduplicated', { topic }, deduplicated)

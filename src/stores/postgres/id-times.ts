@@ -1,8 +1,7 @@
 /**
  * Ids are UUIDv7: they begin with the millisecond in which their message was published. So the index of ids is one of times too, and
- * the log needs no other: one more would cost every publisher 64 bytes of WAL and a hundredth of their transaction. Where the id
- * tells another time (a clock that was set back, an id that was made elsewhere) the row is a stray, and those few have an index by
- * time of their own.
+ * the log needs no other, for which every publisher would pay. Where the id tells another time (a clock that was set back, an id that
+ * was made elsewhere) the row is a stray, and those few have an index by time of their own.
  */
 const farthestMs = Date.UTC(2200, 0)
 

@@ -4,7 +4,7 @@ import type { PgDriver } from './driver.ts'
 
 /** Publishers that commit one after the other tell the other processes at most this often. */
 const tellEveryMs = 5
-/** Those that commit so much in that time, less often: a notice costs as much as a transaction, and their readers have work anyway. */
+/** Those that commit so many times in between, less often: their readers have work anyway. */
 const manyCommits = 4
 const tellOfManyEveryMs = 20
 

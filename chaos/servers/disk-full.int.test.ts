@@ -5,6 +5,7 @@ import { isWaybillError } from 'waybill'
 import {
   type PrivateServer,
   type ServiceName,
+  isOnMysql,
   requireInstalled,
   serviceNames,
   startPrivateService,
@@ -20,28 +21,35 @@ const megabytes = 40
 for (const name of serviceNames) {
   const found = await requireInstalled(name)
 
-  describe.skipIf('skipped' in found || whyNot !== undefined)(`${name}, on a disk that is full`, () => {
-    test('publishing is refused with a code, and goes on with all that waited once there is room', async (context) => {
-      await using server = await startPrivateService(name)
-      using disk = SmallDisk.mount(megabytes, server.dataFolder)
-      await using shop = await Shop.open(context, name, await databaseOn[name](server, disk))
-      const handle = shop.connect()
-      const publisher = shop.instance(handle)
-      await shop.consumer()
-      for (const n of numbers(1, 5)) await shop.placeSurely(publisher, handle, n)
-      disk.fill()
+  // The tables of a database cannot be put elsewhere by a link there.
+  const isMovable = name === 'postgres' || !isOnMysql
+  const notClaimed = isMovable ? '' : ' (not claimed: not tried on MySQL)'
 
-      let last = 5
-      let refused: unknown
-      for (; refused === undefined; last++)
-        refused = await shop.place(publisher, handle, last + 1).catch((error: unknown) => error)
-      expect(isWaybillError(refused, 'store.disk-full')).toBe(true)
-      const placing = numbers(last, last + 5).map((n) => shop.placeSurely(publisher, handle, n))
-      disk.clear()
-      await Promise.all(placing)
-      await expectAllOnce(shop, numbers(1, last + 5))
-      expect(shop.uncoded).toEqual([])
-    })
+  describe.skipIf('skipped' in found || whyNot !== undefined)(`${name}, on a disk that is full`, () => {
+    test.runIf(isMovable)(
+      `publishing is refused with a code, and goes on with all that waited once there is room${notClaimed}`,
+      async (context) => {
+        await using server = await startPrivateService(name)
+        using disk = SmallDisk.mount(megabytes, server.dataFolder)
+        await using shop = await Shop.open(context, name, await databaseOn[name](server, disk))
+        const handle = shop.connect()
+        const publisher = shop.instance(handle)
+        await shop.consumer()
+        for (const n of numbers(1, 5)) await shop.placeSurely(publisher, handle, n)
+        disk.fill()
+
+        let last = 5
+        let refused: unknown
+        for (; refused === undefined; last++)
+          refused = await shop.place(publisher, handle, last + 1).catch((error: unknown) => error)
+        expect(isWaybillError(refused, 'store.disk-full')).toBe(true)
+        const placing = numbers(last, last + 5).map((n) => shop.placeSurely(publisher, handle, n))
+        disk.clear()
+        await Promise.all(placing)
+        await expectAllOnce(shop, numbers(1, last + 5))
+        expect(shop.uncoded).toEqual([])
+      },
+    )
   })
 }
 

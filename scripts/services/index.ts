@@ -14,4 +14,4 @@ export {
 } from './private.ts'
 export { type Skipped, requireInstalled, requireService, serviceUrl } from './require.ts'
 export { type StartedService, serviceStatus, startService, stopService } from './shared.ts'
-export { type ServerName, type ServerState, type ServiceName, serviceNames } from './state.ts'
+export { type ServerName, type ServerState, type ServiceName, isOnMysql, serviceNames } from './state.ts'

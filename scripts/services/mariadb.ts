@@ -5,7 +5,7 @@ import { findFolderOf, findProgram } from './install.ts'
 import { type Place, type Programs, type ServerKind, runProgram } from './server.ts'
 
 /** Not in everybody's PATH. */
-const serverFolders = ['/usr/sbin', '/usr/local/sbin', '/usr/libexec']
+export const serverFolders = ['/usr/sbin', '/usr/local/sbin', '/usr/libexec']
 const user = 'waybill'
 const database = 'waybill'
 const answerWithinMs = 10_000
@@ -27,7 +27,7 @@ export const mariadb: ServerKind = {
   stopSignal: 'SIGTERM',
   findPrograms,
   initialize,
-  arguments: serverArguments,
+  arguments: sharedArguments,
   url: ({ password, port }) => `mysql://${user}:${password}@127.0.0.1:${port}/${database}`,
   ask,
 }
@@ -56,7 +56,8 @@ async function initialize(place: Place): Promise<void> {
   ])
 }
 
-function serverArguments(place: Place): readonly string[] {
+/** What MySQL understands as well. */
+export function sharedArguments(place: Place): readonly string[] {
   const settings = {
     ...durable,
     ...place.settings,

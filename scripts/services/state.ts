@@ -10,6 +10,9 @@ import { DatabaseSync } from 'node:sqlite'
 import { ServiceError } from './errors.ts'
 import { comesTrue } from './wait.ts'
 
+/** Whether MySQL itself stands in for MariaDB. */
+export const isOnMysql = process.env['WAYBILL_TEST_ON_MYSQL'] === '1'
+
 export const serviceNames = ['postgres', 'mariadb'] as const
 export type ServiceName = (typeof serviceNames)[number]
 /** What a test may have for itself besides: it needs another server, and so is nothing to share. */
@@ -49,7 +52,7 @@ const writableByOthers = 0o022
  */
 export function servicesFolder(): string {
   const { uid } = userInfo()
-  const folder = join(tmpdir(), `waybill-services-${uid}`)
+  const folder = join(tmpdir(), `waybill-services-${uid}${isOnMysql ? '-mysql' : ''}`)
   mkdirSync(folder, { recursive: true, mode: passable })
   const { uid: owner, mode } = lstatSync(folder)
   if (!lstatSync(folder).isDirectory() || owner !== uid || (mode & writableByOthers) !== 0) {

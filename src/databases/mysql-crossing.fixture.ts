@@ -103,7 +103,9 @@ async function meetDeadlock({ run, pool, clear }: Meeting): Promise<void> {
 async function heavier(pool: TestPool): Promise<{ end(): Promise<void> }> {
   const connection = await pool.connection()
   await connection.query('start transaction')
-  await connection.query('create temporary table numbers as select seq from seq_1_to_200')
+  await connection.query(
+    'create temporary table numbers as with recursive n (seq) as (select 1 union all select seq + 1 from n where seq < 200) select seq from n',
+  )
   await connection.query("insert into business select seq + 100, '' from numbers")
   await connection.query("update business set text = 'other' where n = 2")
   const blocked = connection.query("update business set text = 'other' where n = 1")

@@ -70,7 +70,13 @@ export class Proxy implements AsyncDisposable {
 }
 
 /** A COMMIT of its own, in either protocol: as a text, or by the name that Waybill's handle for `pg` prepares it under. */
-const commits = ['\u000bcommit\0', '\0commit\0', '\u0003commit', `waybill_${hash('sha1', 'commit')}`]
+const commits = [
+  '\u000bcommit\0',
+  '\0commit\0',
+  '\u0003commit',
+  '\u0003\0\u0001commit',
+  `waybill_${hash('sha1', 'commit')}`,
+]
 
 export function isCommit(request: string): boolean {
   return commits.some((commit) => request.toLowerCase().includes(commit))

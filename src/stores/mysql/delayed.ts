@@ -5,7 +5,7 @@ import type { MyConnection } from './connection.ts'
 import type { MyRow } from './driver.ts'
 import { assertFence } from './leases.ts'
 import { lockOf, takeLocks } from './locks.ts'
-import { messageColumns, valuesOf } from './rows.ts'
+import { messageColumns, unlocked, valuesOf } from './rows.ts'
 
 /**
  * Moves what is due into the log, by (due, position): insert and delete in one transaction under the lease, so that a due message
@@ -56,7 +56,7 @@ async function lockDelayed(
   )
 }
 
-const given = `${valuesOf('bigint')} given`
+const given = `${unlocked(valuesOf('bigint'))} given`
 
 function columnsOf(table: string): string {
   return messageColumns.replaceAll(/\w+/g, (column) => `${table}.${column}`)

@@ -4,7 +4,7 @@ import { type HalfVerdict, checkSameDecision, stateAfter, toHalf } from '../sql/
 import { endHalf, enterLog } from '../sql/halves.ts'
 import type { MyConnection } from './connection.ts'
 import { lockOf, takeLocks } from './locks.ts'
-import { texts, valuesOf } from './rows.ts'
+import { texts, unlocked, valuesOf } from './rows.ts'
 
 /** How many that are being decided just now may stand before those that can be taken. */
 const lockedMax = 100
@@ -65,7 +65,7 @@ export async function takeChecks(
     limit + lockedMax,
   )
   const free = await connection.all(
-    `select h.* from ${valuesOf('bigint')} given straight_join waybill_halves h on h.pos = given.value
+    `select h.* from ${unlocked(valuesOf('bigint'))} given straight_join waybill_halves h on h.pos = given.value
      where h.state = 'prepared' and h.check_at <= waybill_now() for update skip locked`,
     JSON.stringify(candidates.map((row) => row['pos'])),
   )

@@ -4,7 +4,15 @@ import type { Envelope, PublishedEnvelope, SourcePosition } from '../../core/mes
 import { queueOf } from '../../core/queue.ts'
 import type { Appended, TopicDeclaration } from '../../core/store.ts'
 import type { MyConnection } from './connection.ts'
-import { fromJsonElements, messageColumns, messageParams, rowsOf, toJsonElement, toParams } from './rows.ts'
+import {
+  fromJsonElements,
+  messageColumns,
+  messageParams,
+  rowsOf,
+  toJsonElement,
+  toParams,
+  unlocked,
+} from './rows.ts'
 
 const dedupWindowMs = 24 * 3_600_000
 /** Statements of a batch are cut at about this size, a quarter of what the smaller of the usual packets holds. */
@@ -23,7 +31,7 @@ const takeKeys = `insert into waybill_dedup_keys (service, topic, dedup_key, mes
   on duplicate key update message_id = if(expires_at <= waybill_now(), values(message_id), message_id),
     expires_at = if(expires_at <= waybill_now(), values(expires_at), expires_at)`
 // Of what is there now: the user's transaction may look at an older moment, in which another's key was not there (P27).
-const holders = `select k.service, k.topic, k.dedup_key, k.message_id from ${given} given straight_join waybill_dedup_keys k
+const holders = `select k.service, k.topic, k.dedup_key, k.message_id from ${unlocked(given)} given straight_join waybill_dedup_keys k
   on k.service = given.service and k.topic = given.topic and k.dedup_key = given.dedup_key for update`
 
 type Table = 'waybill_messages' | 'waybill_delayed'

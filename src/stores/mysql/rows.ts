@@ -54,6 +54,14 @@ export function valuesOf(type: string): string {
   return `json_table(?, '$[*]' columns (value ${typeOf(type)} path '$'))`
 }
 
+/**
+ * Such rows joined in a read that locks. MySQL would lock them as well, and refuses to ("appears in multiple locking clauses") unless
+ * they are a table within the table.
+ */
+export function unlocked(rows: string): string {
+  return `(select * from ${rows} listed)`
+}
+
 /** A JSON list of texts, for `in`. */
 export const texts = `select value from ${valuesOf('varchar(255)')} texts`
 

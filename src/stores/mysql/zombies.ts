@@ -35,8 +35,10 @@ export interface Patience {
 const waits = {
   mariaDb: `select r.trx_mysql_thread_id as waiting, b.trx_mysql_thread_id as blocking from information_schema.innodb_lock_waits w
     join information_schema.innodb_trx r on r.trx_id = w.requesting_trx_id join information_schema.innodb_trx b on b.trx_id = w.blocking_trx_id`,
-  mySql: `select r.processlist_id as waiting, b.processlist_id as blocking from performance_schema.data_lock_waits w
-    join performance_schema.threads r on r.thread_id = w.requesting_thread_id join performance_schema.threads b on b.thread_id = w.blocking_thread_id`,
+  // Not by its columns of threads: the lock of a row that was just inserted is made by whoever comes to wait for it.
+  mySql: `select r.trx_mysql_thread_id as waiting, b.trx_mysql_thread_id as blocking from performance_schema.data_lock_waits w
+    join information_schema.innodb_trx r on r.trx_id = w.requesting_engine_transaction_id
+    join information_schema.innodb_trx b on b.trx_id = w.blocking_engine_transaction_id`,
 }
 
 /** For what takes moments, such as a heartbeat: one that stands still in the middle would stop those of all others. */
@@ -73,7 +75,7 @@ export async function endingZombies<R>(
     } catch (error) {
       ports.log.warn(
         { err: error },
-        `a transaction of an instance whose lease has lapsed could not be ended; Waybill's user needs the right PROCESS to find it: ${reasonOf(error)}`,
+        `a transaction of an instance whose lease has lapsed could not be ended; Waybill's user needs the right PROCESS to find it, and on MySQL SELECT on performance_schema.data_lock_waits: ${reasonOf(error)}`,
       )
     }
     if (!isOver) cancel = ports.clock.after(lookEveryMs, () => void look())

@@ -110,6 +110,28 @@ for (const library of all ? libraries : libraries.slice(0, 1))
     }
   })
 
+test.skipIf(isMissing)(
+  'P7: a postgres.js that prepares its COMMITs is refused behind a pooler, where they are lost without an error',
+  async () => {
+    await using database = await freshDatabase('postgres', upstream)
+    const sql = postgres(through(database.url), { max: 2, onnotice() {} })
+    const waybill = new Waybill({ service: 'order', database: postgresJs(sql), migrate: 'auto' })
+    try {
+      const refused = { code: 'config.invalid', message: expect.stringContaining('prepare: false') as string }
+      await expect(waybill.transaction(async () => {})).rejects.toMatchObject(refused)
+      await expect(waybill.publishNow(topic('order.paid'), { body: { n: 1 } })).rejects.toMatchObject(refused)
+      await sql.begin(async (tx) => {
+        await expect(waybill.publish(tx, topic('order.paid'), { body: { n: 1 } })).rejects.toMatchObject(
+          refused,
+        )
+      })
+    } finally {
+      await waybill.stop()
+      await sql.end({ timeout: 5 })
+    }
+  },
+)
+
 for (const library of libraries)
   describe.skipIf(isMissing)(`services over ${library} behind PgBouncer in transaction mode`, () => {
     test('more handles than the server has connections for lose nothing and double nothing', async (context) => {

@@ -29,12 +29,13 @@ export function overPg<Tx>(db: DrizzleLike<Tx>, pool: Pool, ports: Ports): PgDri
 /** Over postgres.js, which ends its transactions by itself. */
 export function overPostgresJs<Tx>(db: DrizzleLike<Tx>, sql: Sql, ports: Ports): PgDriver<Tx> {
   const base = new PostgresJsDriver(sql, ports)
-  return new DrizzleDriver(db, base, (transaction, session) => {
+  const guarded: Guarding<Tx> = (transaction, session) => {
     const guard = new Guard()
     const client = session.client as TransactionSql
     session.client = base.guarded(client, guard)
     return { ...transaction, guard, query: (text, params) => base.ask(client, text, params) }
-  })
+  }
+  return new DrizzleDriver(db, base, guarded, () => base.assertUnpooled())
 }
 
 type Guarding<Tx> = (transaction: CallbackTransaction<Tx>, session: Session) => PgUserTransaction<Tx>
@@ -43,15 +44,23 @@ class DrizzleDriver<Tx> extends ToolDriver<Tx> {
   readonly name = 'drizzle-orm'
   readonly #db: DrizzleLike<Tx>
   readonly #guarded: Guarding<Tx>
+  readonly #assertUsable: () => Promise<void>
 
-  constructor(db: DrizzleLike<Tx>, base: PgDriver<unknown>, guarded: Guarding<Tx>) {
+  constructor(
+    db: DrizzleLike<Tx>,
+    base: PgDriver<unknown>,
+    guarded: Guarding<Tx>,
+    assertUsable = async (): Promise<void> => {},
+  ) {
     super(base)
     this.#db = db
     this.#guarded = guarded
+    this.#assertUsable = assertUsable
   }
 
   async begin(): Promise<PgUserTransaction<Tx>> {
     this.assertOpen()
+    await this.#assertUsable()
     const transaction = await beginInCallback<Tx>(
       (callback) => this.#db.transaction(callback, { isolationLevel: 'read committed' }),
       coded,

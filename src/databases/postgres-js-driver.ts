@@ -13,7 +13,7 @@ import type {
 } from '../stores/postgres/driver.ts'
 import { coded, isConnectionLost } from '../stores/postgres/errors.ts'
 import { migrations } from '../stores/postgres/migrations/index.ts'
-import { aloneScript, readCommitted, rollback } from '../stores/postgres/transactions.ts'
+import { aloneScript, backendPid, readCommitted, rollback } from '../stores/postgres/transactions.ts'
 import { adoptedRoot, stopped } from './adopted.ts'
 import { beginInCallback } from './callback-transaction.ts'
 import { assertRoom } from './pool-room.ts'
@@ -42,6 +42,8 @@ export class PostgresJsDriver<Tx = TransactionSql> implements PgDriver<Tx> {
   readonly #place: string
   /** Not behind a pooler, for which users turn it off. */
   readonly #prepares: boolean
+  /** Whether it was asked that no pooler is there where statements are prepared. */
+  #isChecked: boolean
   #isClosed = false
 
   constructor(sql: Sql, ports: Ports) {
@@ -52,6 +54,7 @@ export class PostgresJsDriver<Tx = TransactionSql> implements PgDriver<Tx> {
       )
     this.#sql = sql
     this.#prepares = sql.options.prepare
+    this.#isChecked = !this.#prepares
     this.#ports = ports
     this.#columns = new ColumnNames(sql.options.transform.column.from)
     const { host, port, database } = sql.options
@@ -77,6 +80,7 @@ export class PostgresJsDriver<Tx = TransactionSql> implements PgDriver<Tx> {
 
   async begin(): Promise<PgUserTransaction<Tx>> {
     this.#assertOpen()
+    await this.assertUnpooled()
     const { tx: sql, ...ends } = await beginInCallback<TransactionSql>(
       (callback) => this.#sql.begin(readCommitted, callback),
       coded,
@@ -165,10 +169,31 @@ export class PostgresJsDriver<Tx = TransactionSql> implements PgDriver<Tx> {
   }
 
   async ask(sql: Unsafe, text: string, params: readonly PgValue[]): Promise<PgAnswer> {
+    await this.assertUnpooled(sql)
     const result = (await sql
       .unsafe(text, params as never, { prepare: this.#prepares })
       .raw()) as unknown as RawResult
     return { rows: this.#rows(result, text), affected: result.count ?? 0, command: result.command }
+  }
+
+  /**
+   * The library prepares also `commit`. On another connection of the server that fails, the library tries again, and the server answers
+   * the second COMMIT of the transaction, which has failed by then, with ROLLBACK and no error: what was to be committed is gone
+   * without a word.
+   * @param sql a transaction that is open has maybe the only connection there is
+   * @throws WaybillError `config.invalid`
+   */
+  async assertUnpooled(sql: Unsafe = this.#sql): Promise<void> {
+    if (this.#isChecked) return
+    const query = sql.unsafe<{ pid: number }[]>(backendPid) as WithState
+    const [row] = await query
+    const { pid } = query.state ?? {}
+    if (pid !== undefined && pid !== row!.pid)
+      throw new WaybillError(
+        'config.invalid',
+        'this `sql` prepares statements, and a pooler is between it and the server: COMMITs would be lost without an error; give it `prepare: false`',
+      )
+    this.#isChecked = true
   }
 
   #rows(result: RawResult, text: string): readonly PgRow[] {
@@ -189,6 +214,11 @@ export class PostgresJsDriver<Tx = TransactionSql> implements PgDriver<Tx> {
 }
 
 const reconnectMs = 1_000
+
+/** A query that knows what the server, or the pooler, said about itself when the connection was made. */
+interface WithState extends PromiseLike<readonly { readonly pid: number }[]> {
+  readonly state?: { readonly pid?: number }
+}
 
 /** Each value as the server sent it, past the user's parsers and transforms. */
 type RawRow = readonly (Buffer | null)[]

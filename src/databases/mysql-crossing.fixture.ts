@@ -1,3 +1,4 @@
+import { isOnMysql } from '../../scripts/services/index.ts'
 import { expect } from 'vitest'
 import { topic } from '../index.ts'
 import type { Meeting } from './conflicts.fixture.ts'
@@ -44,6 +45,14 @@ export const mysqlCrossing: Crossing = {
       name: 'a deadlock that is swallowed commits nothing of what comes after it',
       run: () => expectNothingAfterDeadlock(connect),
     },
+    ...(isOnMysql
+      ? []
+      : [
+          {
+            name: 'P32: a row that changed since it was read ends the transaction, and nothing is published after it',
+            run: () => expectNothingAfterChange(connect),
+          },
+        ]),
     {
       name: 'a COMMIT that was not answered is said to be open, whether it took effect or not',
       run: () => expectUnansweredTold(connect),
@@ -87,6 +96,29 @@ async function expectNothingAfterDeadlock<Tx>(connect: Connect<Tx>): Promise<voi
   }
   await expect(waybill.transaction(work)).rejects.toMatchObject({ code: 'store.busy' })
   await tool.transaction(work).catch(() => {})
+  expect(await pool.rows("select * from business where text = 'tool'")).toEqual([])
+  expect(await waybill.search({ topic: OrderPaid.name })).toEqual([])
+  await waybill.stop()
+}
+
+/** MariaDB's innodb_snapshot_isolation, which is on by default since 11.6: that error rolls the whole transaction back. */
+async function expectNothingAfterChange<Tx>(connect: Connect<Tx>): Promise<void> {
+  const { tool, pool } = await connect()
+  for (const statement of business) await pool.rows(statement)
+  const waybill = await migrated(tool)
+  await tool
+    .transaction(async (tx) => {
+      await tool.run(tx, 'set session innodb_snapshot_isolation = on', [])
+      await tool.run(tx, "insert into business values (50, 'tool')", [])
+      await tool.run(tx, 'select * from business', [])
+      await pool.rows("update business set text = 'other' where n = 1")
+      const change = tool.run(tx, "update business set text = 'tool' where n = 1", [])
+      await expect(change).rejects.toThrow(/./)
+      await expect(async () => waybill.publish(tx, OrderPaid, message)).rejects.toThrow(
+        /store.busy|publish.no-transaction|transaction/,
+      )
+    })
+    .catch(() => {})
   expect(await pool.rows("select * from business where text = 'tool'")).toEqual([])
   expect(await waybill.search({ topic: OrderPaid.name })).toEqual([])
   await waybill.stop()

@@ -56,7 +56,8 @@ const errorMark = 0xff
 const endBytesMax = 9
 const inTransaction = 0x0001
 const deadlock = 1213
-const lockTimeout = 1205
+/** A wait for a lock that ran out, as the server is set; and MariaDB's innodb_snapshot_isolation, on by default since 11.6. */
+const mayEndTransaction = new Set([1205, 1020])
 
 const statuses = new WeakMap<object, TransactionStatus>()
 
@@ -98,7 +99,7 @@ function flagsOf({ buffer, start, end }: Packet, command: Core['_command']): num
   const mark = buffer[at]
   if (mark === errorMark) {
     const number = buffer.readUInt16LE(at + 1)
-    return number === deadlock ? 0 : number === lockTimeout ? 'unknown' : undefined
+    return number === deadlock ? 0 : mayEndTransaction.has(number) ? 'unknown' : undefined
   }
   if (mark === endMark && end - at < endBytesMax) return buffer.readUInt16LE(at + 3)
   // A row may begin like an OK packet.

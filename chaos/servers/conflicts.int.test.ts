@@ -137,7 +137,8 @@ async function placedSerializably(
   } catch (error) {
     await handle.on(tx, 'rollback')
     const { code } = error as { readonly code?: unknown }
-    if (['store.busy', '40001', '40P01', 'ER_LOCK_DEADLOCK'].includes(String(code))) return false
+    if (['store.busy', '40001', '40P01', 'ER_LOCK_DEADLOCK', 'ER_CHECKREAD'].includes(String(code)))
+      return false
     throw error
   }
 }

@@ -52,6 +52,8 @@ interface Publisher {
 const repeatable = new Set<unknown>([
   1205,
   1213,
+  // With innodb_snapshot_isolation, on by default since MariaDB 11.6.
+  1020,
   'store.busy',
   'publish.no-transaction',
   'publish.handle-unknown',

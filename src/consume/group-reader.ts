@@ -1,5 +1,6 @@
 import type { HeldQueue, QueueReader } from '../core/log-reading.ts'
 import type { DueMessage, QueueName, ReadMessage, Settlement } from '../core/store.ts'
+import { WindowSize } from '../core/window-size.ts'
 import { admitted } from './admission.ts'
 import { Deliverer } from './deliverer.ts'
 import { heldBehind } from './failure.ts'
@@ -56,12 +57,13 @@ export class GroupReader<Tx> implements QueueReader {
     )
     await this.#whilePaused(held)
     await suspects.runFromLog()
+    const size = new WindowSize(this.#windowMax, Math.min(this.#windowMax, this.runningMax))
     for (; !held.draining.aborted; await held.breathe()) {
       const mark = held.mark()
       // At once: on a database that is elsewhere each is a round trip of its own.
       const [{ dueAt, isPaused }, next] = await Promise.all([
         held.outlook(),
-        store.read(held.lease, held.position, this.#windowMax),
+        store.read(held.lease, held.position, size.limit),
       ])
       if (isPaused) {
         await this.#whilePaused(held)
@@ -72,7 +74,8 @@ export class GroupReader<Tx> implements QueueReader {
       await this.#deliverDue(subscription, held, suspects, due)
       if (held.draining.aborted) return
       // What was due may have freed or held keys since.
-      const window = due.length === 0 ? next : await store.read(held.lease, held.position, this.#windowMax)
+      const window = due.length === 0 ? next : await store.read(held.lease, held.position, size.limit)
+      size.saw(window)
       const running = window.findIndex((message) => message.disposition === 'running')
       if (running === 0) await suspects.runFirst(window[0]!)
       else if (window.length > 0)

@@ -11,7 +11,7 @@ class Log implements Pick<Store<never>, 'read'> {
     this.reads.push(after)
     if (this.failure) throw this.failure
     return positions(after + 1, Math.min(after + limit, this.end)).map(
-      (position) => ({ position }) as ReadMessage,
+      (position) => ({ position, body: '{}' }) as ReadMessage,
     )
   }
   readonly reads: number[] = []

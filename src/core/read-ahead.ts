@@ -1,16 +1,25 @@
 import type { Lease, ReadMessage, Store } from './store.ts'
+import { WindowSize } from './window-size.ts'
 
 /** Reads the windows of a queue, of a backlog the next one while this one is worked off. */
 export class ReadAhead {
   readonly #store: Pick<Store<never>, 'read'>
   readonly #lease: Lease
-  readonly #windowMax: number
-  #next: { readonly after: number; readonly window: Promise<readonly ReadMessage[]> } | undefined
+  readonly #size: WindowSize
+  /** How many the last window might have had. */
+  #limit = 0
+  #next:
+    | {
+        readonly after: number
+        readonly limit: number
+        readonly window: Promise<readonly ReadMessage[]>
+      }
+    | undefined
 
   constructor(store: Pick<Store<never>, 'read'>, lease: Lease, windowMax: number) {
     this.#store = store
     this.#lease = lease
-    this.#windowMax = windowMax
+    this.#size = new WindowSize(windowMax)
   }
 
   /**
@@ -21,16 +30,19 @@ export class ReadAhead {
     const next = this.#next
     this.#next = undefined
     const ahead = next?.after === position ? await next.window : []
-    return ahead.length > 0 ? ahead : this.#store.read(this.#lease, position, this.#windowMax)
+    this.#limit = next && ahead.length > 0 ? next.limit : this.#size.limit
+    return ahead.length > 0 ? ahead : this.#store.read(this.#lease, position, this.#limit)
   }
 
   /** Begins to read what comes after this window, unless it was the last of what there is. */
   begin(window: readonly ReadMessage[]): void {
-    if (window.length < this.#windowMax) return
+    this.#size.saw(window)
+    if (window.length < this.#limit) return
+    const { limit } = this.#size
     const after = window.at(-1)!.position
-    const next = this.#store.read(this.#lease, after, this.#windowMax)
+    const next = this.#store.read(this.#lease, after, limit)
     // Whoever awaits it hears of a failure; if it is not used, nobody needs to.
     next.catch(() => {})
-    this.#next = { after, window: next }
+    this.#next = { after, limit, window: next }
   }
 }

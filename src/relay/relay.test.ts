@@ -165,24 +165,33 @@ describe('order and batches', () => {
     },
   )
 
-  test('1,000 messages that wait in one queue go in two batches, in order', async () => {
+  test('1,000 messages that wait in one queue go in batches that grow, in order', async () => {
     const ids = await t.publish(1_000)
     const [lease] = await t.leases()
     await t.serve(lease!)
-    expect(t.carrier.batches.map(({ messages }) => messages.length)).toEqual([500, 500])
+    expect(t.carrier.batches.map(({ messages }) => messages.length)).toEqual([16, 32, 64, 128, 256, 500, 4])
     expect(t.carrier.ids.flat()).toEqual(ids)
   })
 
-  test('1,000 messages in four queues go in four batches, and no statement is made per message', async () => {
+  test('large messages go in small batches: a backlog of them does not fill the memory', async () => {
+    const body = JSON.stringify('x'.repeat(256 * 1024 - 2))
+    const ids = await t.publish(160, () => ({ body }))
+    const [lease] = await t.leases()
+    await t.serve(lease!)
+    expect(t.carrier.batches.map(({ messages }) => messages.length)).toEqual([16, 32, 32, 32, 32, 16])
+    expect(t.carrier.ids.flat()).toEqual(ids)
+  })
+
+  test('1,000 messages in four queues go in few batches, and no statement is made per message', async () => {
     const wide = { name: 'order.wide', queues: 4 }
     const ids = await t.publish(1_000, () => ({}), wide)
     const all = await t.leases()
     for (const lease of all) await t.relay.serve(heldQueue(t.store, lease))
-    expect(t.carrier.batches).toHaveLength(4)
+    expect(t.carrier.batches).toHaveLength(20)
     expect(new Set(t.carrier.ids.flat())).toEqual(new Set(ids))
-    expect(t.faults.calls('advance')).toBe(4)
+    expect(t.faults.calls('advance')).toBe(20)
     expect(t.faults.calls('settle')).toBe(0)
-    expect(t.faults.calls('read')).toBeLessThanOrEqual(8)
+    expect(t.faults.calls('read')).toBeLessThanOrEqual(24)
   })
 
   test('a drain lets the batch that is being sent finish and be marked, and begins no other', async () => {
@@ -195,7 +204,7 @@ describe('order and batches', () => {
     }
     await t.relay.serve(queue)
     expect(t.carrier.batches).toHaveLength(1)
-    expect(await t.cursor()).toBe(500)
+    expect(await t.cursor()).toBe(16)
   })
 })
 

@@ -4,6 +4,7 @@ import type { Ports } from '../../core/ports.ts'
 import { type Resumed, resume } from '../../core/resuming.ts'
 import type { QueueName, Store, TopicDeclaration } from '../../core/store.ts'
 import type { IncomingBatch, Subscription } from '../../core/transport.ts'
+import { WindowSize } from '../../core/window-size.ts'
 
 const windowMax = 500
 /** How often a reader that has nothing to read looks whether all that it landed is still there. */
@@ -44,9 +45,10 @@ export class LandingReader implements QueueReader {
     const source = `database:${await store.epoch()}`
     let from = await this.#resume(held, source)
     let lookedAt = ports.clock.monotonic()
+    const size = new WindowSize(windowMax)
     for (; !held.draining.aborted; await held.breathe()) {
       const mark = held.mark()
-      if (await this.#landWindow(held, source, from)) {
+      if (await this.#landWindow(held, source, from, size)) {
         from = { ...from, isRecorded: true }
         continue
       }
@@ -58,10 +60,16 @@ export class LandingReader implements QueueReader {
   }
 
   /** Answers whether there was anything. */
-  async #landWindow(held: HeldQueue, source: string, { epoch, isRecorded }: Resumed): Promise<boolean> {
+  async #landWindow(
+    held: HeldQueue,
+    source: string,
+    { epoch, isRecorded }: Resumed,
+    size: WindowSize,
+  ): Promise<boolean> {
     const { store, land } = this.#parts
     const { topic, queue } = held.lease
-    const window = await store.read(held.lease, held.position, windowMax)
+    const window = await store.read(held.lease, held.position, size.limit)
+    size.saw(window)
     const end = window.at(-1)?.position
     if (end === undefined) return false
     const messages = window.map((message) =>

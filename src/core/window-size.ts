@@ -1,0 +1,38 @@
+import type { Envelope } from './message.ts'
+
+/** What a window may hold. Of bodies up to 16 KiB that is as many as anybody reads at once. */
+const windowBytesMax = 8 * 1024 * 1024
+/** Before anything is known of the bodies, which may have 4 MiB each. */
+const firstMax = 16
+
+/**
+ * How many messages of a queue to read at once: as many as are likely to fit, going by the bodies of the last window, and at most twice
+ * as many as the last time. Large bodies would otherwise fill the memory of a process by the thousand, and again once it was restarted.
+ */
+export class WindowSize {
+  readonly #least: number
+  readonly #most: number
+  #limit: number
+
+  /** @param least messages that are read at once whatever they hold, such as a handler's batch; or a multiple of that */
+  constructor(most: number, least = 1) {
+    this.#least = least
+    this.#most = most
+    this.#limit = this.#whole(Math.min(most, firstMax))
+  }
+
+  get limit(): number {
+    return this.#limit
+  }
+
+  saw(window: readonly Pick<Envelope, 'body'>[]): void {
+    if (window.length === 0) return
+    const bytes = window.reduce((sum, { body }) => sum + body.length, 0)
+    const fitting = Math.floor((windowBytesMax * window.length) / Math.max(1, bytes))
+    this.#limit = this.#whole(Math.min(fitting, this.#most, 2 * this.#limit))
+  }
+
+  #whole(count: number): number {
+    return Math.max(1, Math.floor(count / this.#least)) * this.#least
+  }
+}

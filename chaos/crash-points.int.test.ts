@@ -43,7 +43,7 @@ describe.concurrent('a process is killed and comes back, every order takes effec
     // More than one chunk of the carrier in one queue, or it is never sent in part.
     const isBulk = point === 'relay.partly-sent'
     const stage = new Stage(context, isBulk ? { queues: 1 } : {})
-    const [perLife, together] = isBulk ? [250, 250] : [40, 1]
+    const [perLife, together] = isBulk ? [800, 800] : [40, 1]
     const ordersOf = (lives: number): readonly OrderBody[] =>
       orders(1, perLife * lives, isBulk ? undefined : like)
     const start = (name: 'order' | 'coupon', life: number, crashAt = ''): Running =>

@@ -104,7 +104,7 @@ async function scene(context: TestContext, point: CrashPoint, who: 'order' | 'co
   const isBulk = point === 'relay.partly-sent'
   const stage = new Stage(context, isBulk ? { queues: 1 } : {})
   const like = (n: number): Partial<OrderBody> => ({ failures: n % 5 === 0 ? 1 : 0 })
-  const [count, together] = isBulk ? [250, 250] : [60, 1]
+  const [count, together] = isBulk ? [800, 800] : [60, 1]
   const stopAt = { CHAOS_STOP_AT: `${point}:${passage}` }
 
   const placer = stage.order({ orders: orders(1, count, like), together }, who === 'order' ? stopAt : {})

@@ -57,7 +57,12 @@ export class GroupReader<Tx> implements QueueReader {
     )
     await this.#whilePaused(held)
     await suspects.runFromLog()
-    const size = new WindowSize(this.#windowMax, Math.min(this.#windowMax, this.runningMax))
+    const { batch } = subscription.settings
+    const size = new WindowSize(
+      this.#windowMax,
+      batch === undefined ? { least: Math.min(this.#windowMax, this.runningMax) } : { multipleOf: batch },
+    )
+    const dueSize = new WindowSize(dueMax)
     for (; !held.draining.aborted; await held.breathe()) {
       const mark = held.mark()
       // At once: on a database that is elsewhere each is a round trip of its own.
@@ -70,7 +75,8 @@ export class GroupReader<Tx> implements QueueReader {
         continue
       }
       const now = this.#parts.ports.clock.now()
-      const due = dueAt !== undefined && dueAt <= now ? await store.due(held.lease, now, dueMax) : []
+      const due = dueAt !== undefined && dueAt <= now ? await store.due(held.lease, now, dueSize.limit) : []
+      dueSize.saw(due)
       await this.#deliverDue(subscription, held, suspects, due)
       if (held.draining.aborted) return
       // What was due may have freed or held keys since.

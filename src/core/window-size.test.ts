@@ -8,12 +8,12 @@ const bodies = (count: number, bytes: number) =>
 describe('how many messages are read at once', () => {
   test('of small ones as many as may be, after a few windows', () => {
     const size = new WindowSize(500)
-    const limits = Array.from({ length: 7 }, () => {
+    const limits = Array.from({ length: 5 }, () => {
       const { limit } = size
       size.saw(bodies(limit, 1024))
       return limit
     })
-    expect(limits).toEqual([16, 32, 64, 128, 256, 500, 500])
+    expect(limits).toEqual([100, 200, 400, 500, 500])
   })
 
   test('of large ones as many as fit into 8 MiB, and one at least', () => {
@@ -34,7 +34,7 @@ describe('how many messages are read at once', () => {
   })
 
   test('nothing tells nothing, and a batch is read whole', () => {
-    const size = new WindowSize(500, 100)
+    const size = new WindowSize(500, { multipleOf: 100 })
     expect(size.limit).toBe(100)
     size.saw([])
     expect(size.limit).toBe(100)
@@ -42,7 +42,16 @@ describe('how many messages are read at once', () => {
     expect(size.limit).toBe(100)
     size.saw(bodies(100, 10))
     expect(size.limit).toBe(200)
-    size.saw(bodies(100, (8 * 1024 * 1024) / 130))
+    size.saw(bodies(100, (8 * mebibyte) / 130))
+    expect(size.limit).toBe(100)
+  })
+
+  test('as many as handlers run at the same time are read whatever they hold', () => {
+    const size = new WindowSize(100, { least: 60 })
+    expect(size.limit).toBe(100)
+    size.saw(bodies(2, mebibyte))
+    expect(size.limit).toBe(60)
+    size.saw(bodies(60, 10))
     expect(size.limit).toBe(100)
   })
 })

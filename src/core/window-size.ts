@@ -3,7 +3,7 @@ import type { Envelope } from './message.ts'
 /** What a window may hold. Of bodies up to 16 KiB that is as many as anybody reads at once. */
 const windowBytesMax = 8 * 1024 * 1024
 /** Before anything is known of the bodies, which may have 4 MiB each. */
-const firstMax = 16
+const firstMax = 100
 
 /**
  * How many messages of a queue to read at once: as many as are likely to fit, going by the bodies of the last window, and at most twice
@@ -11,14 +11,19 @@ const firstMax = 16
  */
 export class WindowSize {
   readonly #least: number
+  readonly #multipleOf: number
   readonly #most: number
   #limit: number
 
-  /** @param least messages that are read at once whatever they hold, such as a handler's batch; or a multiple of that */
-  constructor(most: number, least = 1) {
-    this.#least = least
+  /**
+   * @param least messages that are read at once whatever they hold, such as those that handlers run at the same time
+   * @param multipleOf a handler's batch, so that none is cut short; as many are read at least
+   */
+  constructor(most: number, { least = 1, multipleOf = 1 } = {}) {
+    this.#least = Math.max(least, multipleOf)
+    this.#multipleOf = multipleOf
     this.#most = most
-    this.#limit = this.#whole(Math.min(most, firstMax))
+    this.#limit = this.#within(firstMax)
   }
 
   get limit(): number {
@@ -29,10 +34,11 @@ export class WindowSize {
     if (window.length === 0) return
     const bytes = window.reduce((sum, { body }) => sum + body.length, 0)
     const fitting = Math.floor((windowBytesMax * window.length) / Math.max(1, bytes))
-    this.#limit = this.#whole(Math.min(fitting, this.#most, 2 * this.#limit))
+    this.#limit = this.#within(Math.min(fitting, 2 * this.#limit))
   }
 
-  #whole(count: number): number {
-    return Math.max(1, Math.floor(count / this.#least)) * this.#least
+  #within(count: number): number {
+    const bounded = Math.max(this.#least, Math.min(count, this.#most))
+    return Math.floor(bounded / this.#multipleOf) * this.#multipleOf
   }
 }

@@ -130,8 +130,8 @@ export class Mysql2Driver implements MyDriver<PoolConnection> {
     if (this.#isClosed) throw new WaybillError('waybill.stopped', 'this Waybill was stopped; make a new one')
     const connection = await this.#pool.getConnection()
     const core = connection.connection as Core
-    // Somebody gave it back in the middle of a transaction, which the next BEGIN would commit.
-    if (statusOf(core).isIn) await endLeftOpen(core, connection)
+    // Somebody gave it back in the middle of a transaction, or after an error that need not have ended it: the next BEGIN would commit it.
+    if (statusOf(core).isIn !== false) await endLeftOpen(core, connection)
     return { connection, core }
   }
 

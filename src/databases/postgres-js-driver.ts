@@ -185,13 +185,13 @@ export class PostgresJsDriver<Tx = TransactionSql> implements PgDriver<Tx> {
    */
   async assertUnpooled(sql: Unsafe = this.#sql): Promise<void> {
     if (this.#isChecked) return
-    const query = sql.unsafe<{ pid: number }[]>(backendPid) as WithState
-    const [row] = await query
-    const { pid } = query.state ?? {}
-    if (pid !== undefined && pid !== row!.pid)
+    const query = sql.unsafe(backendPid).raw() as unknown as WithState
+    const [[pid]] = await query
+    const said = query.state?.pid
+    if (typeof said === 'number' && said !== Number(pid.toString()))
       throw new WaybillError(
         'config.invalid',
-        'this `sql` prepares statements, and a pooler is between it and the server: COMMITs would be lost without an error; give it `prepare: false`',
+        'this `sql` prepares statements, and a pooler or proxy is between it and the server: where that changes connections, COMMITs are lost without an error; give the `sql` `prepare: false`',
       )
     this.#isChecked = true
   }
@@ -215,9 +215,9 @@ export class PostgresJsDriver<Tx = TransactionSql> implements PgDriver<Tx> {
 
 const reconnectMs = 1_000
 
-/** A query that knows what the server, or the pooler, said about itself when the connection was made. */
-interface WithState extends PromiseLike<readonly { readonly pid: number }[]> {
-  readonly state?: { readonly pid?: number }
+/** A query that knows which process the server, or the pooler, said to be when the connection was made. */
+interface WithState extends PromiseLike<readonly [readonly [Buffer]]> {
+  readonly state?: { readonly pid?: number | null }
 }
 
 /** Each value as the server sent it, past the user's parsers and transforms. */

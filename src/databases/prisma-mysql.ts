@@ -28,7 +28,7 @@ import {
 import { AdapterPool } from './prisma-pool.ts'
 
 /** After these the server has rolled the transaction back, or may have. */
-const endsTransaction = new Set<number | undefined>([1205, 1213])
+const endsTransaction = new Set<number | undefined>([1205, 1213, 1020])
 
 export class PrismaMysqlDriver<Tx> implements MyDriver<Tx> {
   readonly name = 'prisma'

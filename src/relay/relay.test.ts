@@ -169,7 +169,7 @@ describe('order and batches', () => {
     const ids = await t.publish(1_000)
     const [lease] = await t.leases()
     await t.serve(lease!)
-    expect(t.carrier.batches.map(({ messages }) => messages.length)).toEqual([16, 32, 64, 128, 256, 500, 4])
+    expect(t.carrier.batches.map(({ messages }) => messages.length)).toEqual([100, 200, 400, 300])
     expect(t.carrier.ids.flat()).toEqual(ids)
   })
 
@@ -178,7 +178,7 @@ describe('order and batches', () => {
     const ids = await t.publish(160, () => ({ body }))
     const [lease] = await t.leases()
     await t.serve(lease!)
-    expect(t.carrier.batches.map(({ messages }) => messages.length)).toEqual([16, 32, 32, 32, 32, 16])
+    expect(t.carrier.batches.map(({ messages }) => messages.length)).toEqual([100, 32, 28])
     expect(t.carrier.ids.flat()).toEqual(ids)
   })
 
@@ -187,11 +187,11 @@ describe('order and batches', () => {
     const ids = await t.publish(1_000, () => ({}), wide)
     const all = await t.leases()
     for (const lease of all) await t.relay.serve(heldQueue(t.store, lease))
-    expect(t.carrier.batches).toHaveLength(20)
+    expect(t.carrier.batches).toHaveLength(8)
     expect(new Set(t.carrier.ids.flat())).toEqual(new Set(ids))
-    expect(t.faults.calls('advance')).toBe(20)
+    expect(t.faults.calls('advance')).toBe(8)
     expect(t.faults.calls('settle')).toBe(0)
-    expect(t.faults.calls('read')).toBeLessThanOrEqual(24)
+    expect(t.faults.calls('read')).toBeLessThanOrEqual(12)
   })
 
   test('a drain lets the batch that is being sent finish and be marked, and begins no other', async () => {
@@ -204,7 +204,7 @@ describe('order and batches', () => {
     }
     await t.relay.serve(queue)
     expect(t.carrier.batches).toHaveLength(1)
-    expect(await t.cursor()).toBe(16)
+    expect(await t.cursor()).toBe(100)
   })
 })
 

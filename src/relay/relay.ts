@@ -5,6 +5,7 @@ import type { Ports } from '../core/ports.ts'
 import { ReadAhead } from '../core/read-ahead.ts'
 import type { QueueName, ReadMessage, Settlement, Store, TopicDeclaration } from '../core/store.ts'
 import type { OpenTransport, SendOutcome } from '../core/transport.ts'
+import { WindowSize } from '../core/window-size.ts'
 import { CarrierPosition } from './carrier-position.ts'
 
 const windowMax = 500
@@ -53,6 +54,7 @@ export class Relay implements QueueReader {
       transport.positions && new CarrierPosition(store, transport.positions, held, source, ports)
     await carrier?.resume()
     const reading = new ReadAhead(store, held.lease, windowMax)
+    const dueSize = new WindowSize(dueMax)
     for (; !held.draining.aborted; await held.breathe()) {
       const mark = held.mark()
       // At once: on a database that is elsewhere each is a round trip of its own.
@@ -60,7 +62,9 @@ export class Relay implements QueueReader {
       // That the lease still held when it was read is known once this one is marked, before that one is sent.
       reading.begin(window)
       const now = ports.clock.now()
-      const redriven = dueAt !== undefined && dueAt <= now ? await store.due(held.lease, now, dueMax) : []
+      const redriven =
+        dueAt !== undefined && dueAt <= now ? await store.due(held.lease, now, dueSize.limit) : []
+      dueSize.saw(redriven)
       const unanswered = redriven.length > 0 ? await this.#sendRedriven(held, redriven) : undefined
       if (window.length > 0) await this.#sendWindow(held, window, carrier)
       // Only now: one that is never answered must not hold up those that were not sent yet.

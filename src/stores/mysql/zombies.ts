@@ -98,7 +98,8 @@ async function blockersOf(
   idleS: number | undefined,
 ): Promise<readonly number[]> {
   const rows = (await aside.all(
-    `select distinct waiting, blocking from (${ofServer}) w`,
+    // A prepared XA transaction has no connection.
+    `select distinct waiting, blocking from (${ofServer}) w where blocking > 0`,
   )) as unknown as readonly {
     readonly waiting: number
     readonly blocking: number

@@ -40,7 +40,7 @@ const cases = crashPointNames.flatMap((point) => passedBy[point].map((victim) =>
 
 describe.concurrent('a process is killed and comes back, every order takes effect once', () => {
   test.for(cases)('at $point, in $victim', async ({ point, victim }, context) => {
-    // More than one chunk of the carrier in one queue, or it is never sent in part.
+    // So many in one queue that a window, which grows, is more than a chunk of the carrier: or it is never sent in part.
     const isBulk = point === 'relay.partly-sent'
     const stage = new Stage(context, isBulk ? { queues: 1 } : {})
     const [perLife, together] = isBulk ? [800, 800] : [40, 1]

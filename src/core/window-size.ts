@@ -1,6 +1,6 @@
 import type { Envelope } from './message.ts'
 
-/** What a window may hold. Of bodies up to 16 KiB that is as many as anybody reads at once. */
+/** What a window may hold. Of bodies up to 8 KiB that is as many as anybody reads at once. */
 const windowBytesMax = 8 * 1024 * 1024
 /** Before anything is known of the bodies, which may have 4 MiB each. */
 const firstMax = 100
@@ -30,6 +30,7 @@ export class WindowSize {
     return this.#limit
   }
 
+  /** Learns from what was read; an empty window tells nothing. */
   saw(window: readonly Pick<Envelope, 'body'>[]): void {
     if (window.length === 0) return
     const bytes = window.reduce((sum, { body }) => sum + body.length, 0)

@@ -10,7 +10,7 @@ import {
 } from './consume/options.ts'
 import { type Subscription, subscriptionOf } from './consume/subscription.ts'
 import type { Database, OpenDatabase } from './core/database.ts'
-import type { StoredGroup } from './core/groups.ts'
+import type { StoredSubscription } from './core/groups.ts'
 import type { ListedDependency } from './core/dependencies.ts'
 import { WaybillError } from './core/errors.ts'
 import type { BookStore } from './core/books.ts'
@@ -200,6 +200,8 @@ export class Waybill<Tx, Mode extends 'sync' | 'async'> {
       return work(tx)
     }
     try {
+      // Its tables may be on their way.
+      await this.#database.ready()
       return await this.#database.transaction({ work: tracked })
     } catch (error) {
       throw withIdsIfUnknown(error, published)
@@ -400,7 +402,7 @@ export class Waybill<Tx, Mode extends 'sync' | 'async'> {
     const { store } = this.#database
     await this.#database.ready()
     const groups = this.#consumers.declarations()
-    const before = await store.groups.list()
+    const before = await store.groups.subscriptions()
     const { transport: carrier } = this.#options
     const upkeep = (log: Store<never>) => startUpkeep(log, this.#ports, this.#settings.retentionMs)
     this.#endings.last.push(this.#ports.keepAlive())
@@ -422,20 +424,17 @@ export class Waybill<Tx, Mode extends 'sync' | 'async'> {
     if (transport && parts.relay)
       this.#readers.add(new Relay({ store, transport, transportName: carrier!.name, ports: this.#ports }))
     await this.#readers.start()
+    const poke = (): void => this.#readers.poke()
     const checks = new CheckBacks({
       halves: store.halves,
       service: this.service,
       checkBacks: this.#halfMessages.checkBacks,
       ports: this.#ports,
-      committed: () => this.#readers.poke(),
+      committed: poke,
     })
     checks.start()
     this.#endings.first.push((withinMs) => checks.stop(withinMs))
-    const redriving = new RedriveRunner({
-      redrives: store.redrives,
-      ports: this.#ports,
-      redriven: () => this.#readers.poke(),
-    })
+    const redriving = new RedriveRunner({ redrives: store.redrives, ports: this.#ports, redriven: poke })
     redriving.start()
     this.#redriving = redriving
     this.#endings.first.push(() => redriving.stop())
@@ -446,7 +445,7 @@ export class Waybill<Tx, Mode extends 'sync' | 'async'> {
         transportName: carrier!.name,
         topics: groups.flatMap((group) => group.topics),
         ports: this.#ports,
-        landed: () => this.#readers.poke(),
+        landed: poke,
       })
       lander.start()
       this.#endings.first.push(() => lander.stop())
@@ -466,7 +465,7 @@ export class Waybill<Tx, Mode extends 'sync' | 'async'> {
     }
   }
 
-  async #subscribe(transport: OpenTransport, before: readonly StoredGroup[]): Promise<void> {
+  async #subscribe(transport: OpenTransport, before: readonly StoredSubscription[]): Promise<void> {
     const { store } = this.#database
     await transport.subscribe({
       databaseId: await store.epoch(),

@@ -4,7 +4,7 @@ import { assertFreeDisk } from '../harness/free-disk.ts'
 import type { Order } from '../sqlite/messages.ts'
 import { drain } from './contest.ts'
 import { orderId } from './orders.ts'
-import { orderPaid } from './playing.ts'
+import { consumingDefault, orderPaid } from './playing.ts'
 import { execute, server } from './server.ts'
 import { bulkPublishers } from './sizes.ts'
 import { type PgWaybill, close, newPool, newWaybill, openConsumer, waybillRelay } from './waybill.ts'
@@ -34,7 +34,7 @@ export async function newLongLog(run: Run, messages: number, backlog: number): P
   run.progress.begin('history: relaying and handling', 2)
   for (const reader of [
     await waybillRelay.open(url, 'drain'),
-    await openConsumer(url, 'drain', handledAtOnce),
+    await openConsumer(url, 'drain', { ...consumingDefault, batch: handledAtOnce }),
   ]) {
     await drain(reader, messages)
     await reader.close()

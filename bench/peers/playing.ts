@@ -27,21 +27,31 @@ export function publishing<Tx>(instance: Waybill<Tx, 'async'>, isKeyed = true): 
   }
 }
 
-/** Starts the group with a handler that does nothing; takes many at once only where that is the way it is used. */
+export interface Consuming {
+  /** How many messages the handler takes at once where it takes many. */
+  readonly batch: number
+  /** Whether the handler looks into each message's body, which is parsed for that, or only at its key. */
+  readonly readsBody: boolean
+}
+
+export const consumingDefault: Consuming = { batch: batchDefault, readsBody: false }
+
+/** Starts the group with a handler that does nothing but tell numbers; takes many at once only where that is the way it is used. */
 export async function consume<Tx>(
   instance: Waybill<Tx, 'async'>,
   use: Use,
-  batch: number,
   handled: (number: number) => void,
+  { batch, readsBody }: Consuming = consumingDefault,
 ): Promise<Workers> {
   const counts = new Settling()
+  const numberIn = (message: Message<Order>): number => numberOf(readsBody ? message.body.id : message.key!)
   const handle = (message: Message<Order>, { tx }: Context<Tx>): void => {
-    handled(numberOf(message.body.id))
+    handled(numberIn(message))
     counts.begin(1)
     instance.afterCommit(tx, () => counts.settle(1))
   }
   const handleMany = (messages: readonly Message<Order>[], { tx }: Context<Tx>): void => {
-    for (const message of messages) handled(numberOf(message.body.id))
+    for (const message of messages) handled(numberIn(message))
     counts.begin(messages.length)
     instance.afterCommit(tx, () => counts.settle(messages.length))
   }

@@ -1,10 +1,10 @@
 import type { Figure, Findings, Measure, Run } from '../harness/bench.ts'
-import { drainPreloaded, inTurns, rateFigures } from './contest.ts'
+import { type Results, drainPreloaded, inTurns, rateFigures } from './contest.ts'
 import { graphileWorker } from './graphile-worker.ts'
-import { perMessageConcurrency } from './peer.ts'
+import { type Peer, perMessageConcurrency } from './peer.ts'
 import { pgBoss } from './pg-boss.ts'
 import { sizes } from './sizes.ts'
-import { waybill } from './waybill.ts'
+import { waybill, waybillReading } from './waybill.ts'
 
 /** How fast a group handles what was enqueued, with receipts. */
 export const receiptsMeasure: Measure = {
@@ -18,7 +18,7 @@ async function measure(run: Run): Promise<Findings> {
   const batched = await inTurns(
     run,
     'receipts: batches',
-    [waybill, pgBoss, graphileWorker],
+    [waybill, waybillReading, pgBoss, graphileWorker],
     rounds,
     (peer, url) => drainPreloaded(peer, url, 'drain', messages),
   )
@@ -26,14 +26,19 @@ async function measure(run: Run): Promise<Findings> {
     drainPreloaded(peer, url, 'perMessage', single),
   )
   return {
-    how: `As drain: ${rounds} rounds of ${messages} messages, Waybill's handler taking 100 in one transaction with their receipts; then of ${single} with one transaction for each message, ${perMessageConcurrency} at a time, beside pg-boss work({ transactional: true, batchSize: 1, localConcurrency: ${perMessageConcurrency} }), which has no time-out to set in each transaction. Checked by id.`,
+    how: `As drain: ${rounds} rounds of ${messages} messages, Waybill's handler taking 100 in one transaction with their receipts. It tells each message by its key, so that no body is parsed; once more by an id in the body, which parses each. A peer parses every payload before the handler is called. Then of ${single} with one transaction for each message, ${perMessageConcurrency} at a time, beside pg-boss work({ transactional: true, batchSize: 1, localConcurrency: ${perMessageConcurrency} }), which has no time-out to set in each transaction. Checked by id.`,
     figures: [
-      ...rateFigures(batched, waybill, '', {
+      ...rateFigures(without(batched, waybillReading), waybill, '', {
         name: 'ratio',
         label: 'Waybill ÷ better peer',
         goal: { atLeast: 2 },
         json: 'drainWithReceipts',
       }),
+      ...rateFigures(without(batched, waybill), waybillReading, '', {
+        name: 'reading-ratio',
+        label: 'with bodies read: Waybill ÷ better peer',
+        json: 'drainWithReceiptsBodiesRead',
+      }).filter(({ name }) => name === waybillReading.name || name === 'reading-ratio'),
       ...rateFigures(one, waybill, 'per-message-', {
         name: 'per-message-ratio',
         label: 'one by one: Waybill ÷ pg-boss transactional',
@@ -42,6 +47,10 @@ async function measure(run: Run): Promise<Findings> {
       }).map(oneByOne),
     ],
   }
+}
+
+function without(results: Results<number>, left: Peer): Results<number> {
+  return new Map([...results].filter(([peer]) => peer !== left))
 }
 
 function oneByOne(figure: Figure): Figure {

@@ -31,7 +31,7 @@ async function openConsumer(url: string, use: Use): Promise<OpenPeer<PoolConnect
   await instance.schema()
   return {
     ...publishing(instance),
-    work: (handled) => consume(instance, use, batchDefault, handled),
+    work: (handled) => consume(instance, use, handled),
     unfinished: () => waiting(instance, group),
     close: () => close(instance, pool),
   }

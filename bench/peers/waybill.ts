@@ -2,7 +2,16 @@ import { Pool, type PoolClient } from 'pg'
 import { Waybill, type WaybillOptions } from 'waybill'
 import { pg } from 'waybill/pg'
 import { type OpenPeer, type Peer, type Use, perMessageConcurrency } from './peer.ts'
-import { batchDefault, consume, group, orderPaid, publishing, waiting } from './playing.ts'
+import {
+  type Consuming,
+  batchDefault,
+  consume,
+  consumingDefault,
+  group,
+  orderPaid,
+  publishing,
+  waiting,
+} from './playing.ts'
 import { Relaying } from './relaying.ts'
 
 export type PgWaybill = Waybill<PoolClient, 'async'>
@@ -25,12 +34,20 @@ export const waybill: Peer = {
   open: (url, use) => openConsumer(url, use),
 }
 
+/** The same, with a handler that looks into each body, which is parsed for it. */
+export const waybillReading: Peer = {
+  ...waybill,
+  name: 'waybill-reading',
+  label: 'Waybill, bodies read',
+  open: (url, use) => openConsumer(url, use, { ...consumingDefault, readsBody: true }),
+}
+
 /** The same, with messages that have a payload only, as a peer's jobs. */
 export const waybillPlain: Peer = {
-  ...waybill,
+  ...waybillReading,
   name: 'waybill-plain',
   label: 'Waybill without keys',
-  open: (url, use) => openConsumer(url, use, batchDefault, false),
+  open: (url, use) => openConsumer(url, use, { ...consumingDefault, readsBody: true }, false),
 }
 
 /** Relays into a transport that does nothing. */
@@ -42,11 +59,10 @@ export const waybillRelay: Peer = {
   open: openRelay,
 }
 
-/** @param batch how many messages the handler takes at once where it takes many */
 export async function openConsumer(
   url: string,
   use: Use,
-  batch: number = batchDefault,
+  consuming: Consuming = consumingDefault,
   isKeyed = true,
 ): Promise<OpenPeer> {
   const pool = newPool(url)
@@ -54,7 +70,7 @@ export async function openConsumer(
   await instance.schema()
   return {
     ...publishing(instance, isKeyed),
-    work: (handled) => consume(instance, use, batch, handled),
+    work: (handled) => consume(instance, use, handled, consuming),
     unfinished: () => waiting(instance, group),
     close: () => close(instance, pool),
   }

@@ -1,5 +1,5 @@
 import { WaybillError } from '../core/errors.ts'
-import type { StoredGroup } from '../core/groups.ts'
+import type { StoredSubscription } from '../core/groups.ts'
 import type { GroupDeclaration, StartPosition } from '../core/store.ts'
 import type { Subscription as TransportSubscription } from '../core/transport.ts'
 import type { ConsumeSettings } from './options.ts'
@@ -63,7 +63,7 @@ export class Consumers<Tx> {
    * What to ask the transport for: each topic once, from the earliest start that one of its groups wants. `from` counts only at a
    * group's creation (P26): what a group has read before is asked for from the oldest, in case the carrier has forgotten this service.
    */
-  topics(before: readonly StoredGroup[]): TransportSubscription['topics'] {
+  topics(before: readonly StoredSubscription[]): TransportSubscription['topics'] {
     const topics = new Map<string, TransportSubscription['topics'][number]>()
     for (const { topic, settings } of this.groups.flat()) {
       const isKnown = before.some(

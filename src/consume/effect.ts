@@ -7,7 +7,8 @@ import { type Outcome, isOutcome } from '../core/outcome.ts'
 import type { Ports } from '../core/ports.ts'
 import type { ClaimFrom } from '../core/store.ts'
 import { decodeBody } from '../core/topic.ts'
-import { type Context, toMessage } from './handler.ts'
+import { toMessage, toUnreadMessage } from './delivered.ts'
+import type { Context } from './handler.ts'
 import type { Subscription } from './subscription.ts'
 
 /** Serialisation failures, dead-locks and a busy file re-run the handler at once, without an attempt, this often (P7). */
@@ -74,6 +75,10 @@ async function decode<Tx>(
 ): Promise<readonly Message<unknown>[]> {
   const messages: Message<unknown>[] = []
   for (const message of logged) {
+    if (!topic.schema && topic.encoding === 'json' && typeof message.body === 'string') {
+      messages.push(toUnreadMessage(message))
+      continue
+    }
     const body = decodeBody(topic, message.body)
     messages.push(toMessage(message, isPromise(body) ? await body : body))
   }

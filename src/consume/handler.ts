@@ -1,7 +1,7 @@
 import type { MessageId } from '../core/ids.ts'
 import type { Log } from '../core/log.ts'
 import type { Answer } from '../core/maybe-promise.ts'
-import type { LoggedMessage, Message, NewMessage } from '../core/message.ts'
+import type { Message, NewMessage } from '../core/message.ts'
 import type { Outcome } from '../core/outcome.ts'
 import type { Topic } from '../core/topic.ts'
 
@@ -30,17 +30,3 @@ export type BatchHandler<Body, Tx, Mode extends 'sync' | 'async' = 'sync' | 'asy
   messages: readonly Message<Body>[],
   context: Context<Tx, Mode>,
 ) => void | Promise<void>
-
-export function toMessage<Body>(logged: LoggedMessage, body: Body): Message<Body> {
-  return {
-    id: logged.id,
-    service: logged.service,
-    topic: logged.topic,
-    tag: logged.tag ?? undefined,
-    key: logged.key ?? undefined,
-    shardingKey: logged.shardingKey ?? undefined,
-    headers: logged.headers,
-    body,
-    publishedAt: new Date(logged.publishedAt),
-  }
-}

@@ -6,6 +6,8 @@ export type StartPosition = 'oldest' | 'now' | Date
 export interface GroupStore {
   /** Every declared group of this database, by name; with those that are only registered here, because they consume in another one. */
   list(): Promise<readonly StoredGroup[]>
+  /** The same groups, without what `list` has to count. */
+  subscriptions(): Promise<readonly StoredSubscription[]>
   /**
    * Holds a group: its instances begin no message, at the latest with their next window; nothing is lost or charged. Answers false
    * if it was paused already, whose note stays. Audited. Throws `group.unknown`, also where the group is only registered.
@@ -29,10 +31,13 @@ export interface Pause {
   readonly because: string
 }
 
-export interface StoredGroup {
+export interface StoredSubscription {
   readonly name: string
   /** None where it is only registered. */
   readonly topics: readonly { readonly name: string; readonly tags: string }[]
+}
+
+export interface StoredGroup extends StoredSubscription {
   readonly ordered: boolean
   readonly onFailure: 'hold' | 'skip'
   readonly subscriptionVersion: number

@@ -146,7 +146,8 @@ export function decodeBody<Out>(declared: Topic<never, Out>, body: string | Uint
   })
 }
 
-function parseJson(name: string, text: string): unknown {
+/** @throws WaybillError `message.body-invalid` */
+export function parseJson(name: string, text: string): unknown {
   try {
     return JSON.parse(text)
   } catch (cause) {

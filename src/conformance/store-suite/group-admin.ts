@@ -42,6 +42,10 @@ export const groupAdmin: readonly StorePromise[] = [
           ...open,
         },
       ])
+      assert.deepEqual(
+        await t.store.groups.subscriptions(),
+        (await t.store.groups.list()).map(({ name, topics }) => ({ name, topics })),
+      )
     },
   },
   {

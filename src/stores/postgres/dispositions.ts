@@ -50,13 +50,14 @@ async function claimFree(
     ...fenceParams(lease),
     ...(landed.length === 0 ? [] : [lease.reader, arrayLiteral(landed)]),
   )
+  if (taken.length === runs.length) return messages.map(({ id }) => id)
   const claimed = new Set(
     runs
       .filter(({ from }) => taken.some((row) => row['seq_from'] === from))
       .flatMap(({ from, to }) => Array.from({ length: to - from + 1 }, (_, i) => from + i)),
   )
   // Rather than message by message.
-  if (claimed.size < messages.length) await assertFence(connection, lease)
+  await assertFence(connection, lease)
   const ids: MessageId[] = []
   for (const message of messages) {
     const isClaimed =

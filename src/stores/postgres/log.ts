@@ -67,15 +67,16 @@ async function readSequenced(
     const sql = `select x.seq as pos, ${fields}, ${fenceHolds} as is_held from ${atPlaces}`
     return inOrder(checkHeld(lease, await connection.all(sql, ...fenceParams(lease), ...range)))
   }
-  const blocked = order.ordered ? `m.sharding_key is not null and ${blockedBy(order, 'y')}` : 'false'
+  const blocked = order.ordered ? `, m.sharding_key is not null and ${blockedBy(order, 'y')} as blocked` : ''
   const isGroup = !reader.startsWith('@')
   const sql = `${isGroup ? `with taken as materialized (${takenWithin})` : ''}
-    select x.seq as pos, ${fields}, ${isGroup ? stateInGroup : stateOfCarrier} as state, ${blocked} as blocked, ${isGroup ? 'true' : fenceHolds} as is_held
+    select x.seq as pos, ${fields}, ${isGroup ? stateInGroup : stateOfCarrier} as state${blocked}${isGroup ? '' : `, ${fenceHolds} as is_held`}
     from ${atPlaces} cross join lateral (select m.topic, m.sharding_key, x.seq) y`
   const taken = isGroup ? [after, limit + 1, reader, lease.topic, lease.queue] : []
   const asked = [reader, reader, ...(order.ordered ? [reader] : [])]
   const fence = isGroup ? [] : fenceParams(lease)
-  return inOrder(checkHeld(lease, await connection.all(sql, ...taken, ...asked, ...fence, ...range)))
+  const rows = await connection.all(sql, ...taken, ...asked, ...fence, ...range)
+  return inOrder(isGroup ? rows : checkHeld(lease, rows))
 }
 
 /** They nearly always come in order. The server, which cannot know it, would copy all bodies to sort them. */

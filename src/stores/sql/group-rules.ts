@@ -1,5 +1,5 @@
 import { WaybillError } from '../../core/errors.ts'
-import type { Pause, StoredGroup } from '../../core/groups.ts'
+import type { Pause, StoredGroup, StoredSubscription } from '../../core/groups.ts'
 import type { GroupDeclaration, StartPosition } from '../../core/store.ts'
 import type { SqlRow } from './sql.ts'
 
@@ -63,7 +63,7 @@ export function subscriptionOf(group: GroupDeclaration): string {
 }
 
 /** None for a group that is only registered here, because it consumes in another database. */
-export function topicsOf(subscription: string): StoredGroup['topics'] {
+export function topicsOf(subscription: string): StoredSubscription['topics'] {
   if (subscription === '') return []
   const { topics } = JSON.parse(subscription) as { topics: readonly (readonly [string, string])[] }
   return topics.map(([name, tags]) => ({ name, tags }))
@@ -73,6 +73,10 @@ export function describeStart(from: StartPosition): string {
   return from instanceof Date ? from.toISOString() : from
 }
 
+export function toSubscription(row: SqlRow): StoredSubscription {
+  return { name: row['name'], topics: topicsOf(row['subscription']) }
+}
+
 /** A row of waybill_groups with its pause as `paused_…`, and with what was counted of it. */
 export function toGroup(
   row: SqlRow,
@@ -80,8 +84,7 @@ export function toGroup(
   states: ReadonlyMap<string, number>,
 ): StoredGroup {
   return {
-    name: row['name'],
-    topics: topicsOf(row['subscription']),
+    ...toSubscription(row),
     ...toOrder(row),
     subscriptionVersion: row['version'],
     start: row['start'],

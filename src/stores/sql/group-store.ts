@@ -1,4 +1,4 @@
-import type { GroupStore, StoredGroup } from '../../core/groups.ts'
+import type { GroupStore, StoredGroup, StoredSubscription } from '../../core/groups.ts'
 import type { AuditNote } from '../../core/store.ts'
 import { audit } from './audit.ts'
 import type { SqlAccess, SqlConnection, SqlSequencing } from './connection.ts'
@@ -10,6 +10,7 @@ import {
   open,
   placesOfGroup,
   toGroup,
+  toSubscription,
 } from './group-rules.ts'
 import { lockGroup } from './groups.ts'
 import type { SqlRow } from './sql.ts'
@@ -25,6 +26,7 @@ export function groupStore<C extends SqlConnection>(
       await sequencing.all()
       return snapshot(listGroups)
     },
+    subscriptions: () => snapshot(listSubscriptions),
     pause: (group, note) => write((connection) => pauseGroup(connection, group, note)),
     resume: (group, note) => write((connection) => resumeGroup(connection, group, note)),
     remove: async (group, note, { abandon }) => {
@@ -53,6 +55,11 @@ async function listGroups(connection: SqlConnection): Promise<readonly StoredGro
       ),
     )
   return groups
+}
+
+async function listSubscriptions(connection: SqlConnection): Promise<readonly StoredSubscription[]> {
+  const rows = await connection.all('select name, subscription from waybill_groups order by name')
+  return rows.map(toSubscription)
 }
 
 async function openStates(connection: SqlConnection, group: string): Promise<ReadonlyMap<string, number>> {

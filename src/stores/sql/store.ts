@@ -75,7 +75,7 @@ export class SqlStore<Tx, C extends SqlConnection> implements contract.Store<Tx>
   }
 
   async declareGroup(group: contract.GroupDeclaration): Promise<void> {
-    await this.#server.sequencing.all()
+    await this.#findEnds(group.from)
     const epoch = await this.epoch()
     await this.#write(async (connection) => {
       await this.#ensureTopics(connection, group.topics)
@@ -93,7 +93,7 @@ export class SqlStore<Tx, C extends SqlConnection> implements contract.Store<Tx>
     topics: readonly contract.TopicDeclaration[],
     from: contract.StartPosition,
   ): Promise<void> {
-    await this.#server.sequencing.all()
+    await this.#findEnds(from)
     const epoch = await this.epoch()
     await this.#write(async (connection) => {
       await this.#ensureTopics(connection, topics)
@@ -320,6 +320,11 @@ export class SqlStore<Tx, C extends SqlConnection> implements contract.Store<Tx>
 
   #write<R>(work: (connection: C) => Promise<R>): Promise<R> {
     return this.#parts.access.write(work)
+  }
+
+  /** Who begins at the oldest need not know where the queues end, and so not wait until all of a backlog is in sequence. */
+  async #findEnds(from: contract.StartPosition | undefined): Promise<void> {
+    if (from !== undefined && from !== 'oldest') await this.#server.sequencing.all()
   }
 
   async #ensureTopics(connection: C, topics: readonly contract.TopicDeclaration[]): Promise<void> {

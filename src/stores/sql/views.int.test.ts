@@ -1,11 +1,8 @@
-import { createPool } from 'mysql2/promise'
-import { Pool } from 'pg'
 import { describe, expect, test } from 'vitest'
 import { freshDatabase, requireService } from '../../../scripts/services/index.ts'
-import { mysql2 } from '../../databases/mysql2.ts'
-import { pg } from '../../databases/pg.ts'
 import { Waybill, deadLetter, topic } from '../../index.ts'
 import { until } from '../../testing/until.ts'
+import { openPool } from './pools.fixture.ts'
 
 const orderPaid = topic<{ id: string }>('order.paid', undefined, { queues: 1 })
 
@@ -15,12 +12,8 @@ for (const kind of ['postgres', 'mariadb'] as const) {
   describe.skipIf('skipped' in found)(`the public views on ${kind}`, () => {
     test('show dispositions, dead letters, and how far each reader is behind', async () => {
       await using database = await freshDatabase(kind, 'url' in found ? found.url : '')
-      const { handle, rows, close } = kind === 'postgres' ? onPostgres(database.url) : onMariadb(database.url)
-      const options = {
-        service: 'order',
-        database: handle as ReturnType<typeof pg>,
-        migrate: 'auto',
-      } as const
+      const { handle, rows, close } = openPool(kind, database.url)
+      const options = { service: 'order', database: handle, migrate: 'auto' } as const
       const order = new Waybill(options)
       order.consume(orderPaid, { group: 'coupon' }, ({ body }) =>
         body.id === 'order-2' ? deadLetter({ because: 'no such customer' }) : undefined,
@@ -43,31 +36,4 @@ for (const kind of ['postgres', 'mariadb'] as const) {
       await close()
     })
   })
-}
-
-type Rows = (sql: string) => Promise<Record<string, unknown>[]>
-interface Opened {
-  readonly handle: unknown
-  readonly rows: Rows
-  readonly close: () => Promise<void>
-}
-
-function onPostgres(url: string): Opened {
-  const pool = new Pool({ connectionString: url })
-  // Idle connections, when the database is dropped.
-  pool.on('error', () => {})
-  return {
-    handle: pg(pool),
-    rows: async (sql) => (await pool.query(sql)).rows,
-    close: () => pool.end(),
-  }
-}
-
-function onMariadb(url: string): Opened {
-  const pool = createPool(url)
-  return {
-    handle: mysql2(pool),
-    rows: async (sql) => (await pool.query(sql))[0] as Record<string, unknown>[],
-    close: () => pool.end(),
-  }
 }

@@ -1,4 +1,4 @@
-import type { GroupStore, StoredGroup } from '../../core/groups.ts'
+import type { GroupStore, StoredGroup, StoredSubscription } from '../../core/groups.ts'
 import type { AuditNote } from '../../core/store.ts'
 import {
   checkConsumesHere,
@@ -8,6 +8,7 @@ import {
   open,
   placesOfGroup,
   toGroup,
+  toSubscription,
 } from '../sql/group-rules.ts'
 import type { SqliteAccess } from './access.ts'
 import { audit } from './audit.ts'
@@ -16,6 +17,7 @@ import type { Row, SqliteConnection } from './driver.ts'
 export function groupStore({ read, write, now }: SqliteAccess): GroupStore {
   return {
     list: async () => read((connection) => listGroups(connection, now())),
+    subscriptions: async () => read(listSubscriptions),
     pause: (group, note) => write((connection) => pauseGroup(connection, group, note, now())),
     resume: (group, note) => write((connection) => resumeGroup(connection, group, note, now())),
     remove: (group, note, { abandon }) =>
@@ -40,6 +42,12 @@ function listGroups(connection: SqliteConnection, now: number): readonly StoredG
       }
       return toGroup(row, counted, openStates(connection, name))
     })
+}
+
+function listSubscriptions(connection: SqliteConnection): readonly StoredSubscription[] {
+  return connection
+    .all('select name, subscription from waybill_groups order by name')
+    .map((row) => toSubscription(row))
 }
 
 function openStates(connection: SqliteConnection, group: string): ReadonlyMap<string, number> {

@@ -63,7 +63,7 @@ export class GroupReader<Tx> implements QueueReader {
       batch === undefined ? { least: Math.min(this.#windowMax, this.runningMax) } : { multipleOf: batch },
     )
     const dueSize = new WindowSize(dueMax)
-    for (; !held.draining.aborted; await held.breathe()) {
+    for (; !held.draining.aborted;) {
       const mark = held.mark()
       // At once: on a database that is elsewhere each is a round trip of its own.
       const [{ dueAt, isPaused }, next] = await Promise.all([
@@ -86,7 +86,11 @@ export class GroupReader<Tx> implements QueueReader {
       if (running === 0) await suspects.runFirst(window[0]!)
       else if (window.length > 0)
         await this.#deliverWindow(subscription, held, running < 0 ? window : window.slice(0, running))
-      else if (due.length === 0) await held.idle(mark, dueAt)
+      else if (due.length === 0) {
+        await held.idle(mark, dueAt)
+        continue
+      }
+      await held.breathe()
     }
   }
 

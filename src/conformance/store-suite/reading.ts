@@ -134,6 +134,60 @@ export const reading: readonly StorePromise[] = [
     },
   },
   {
+    name: 'a message is the same when it is read at once, again later, and by another process',
+    async run(t) {
+      const lease = await t.groupWithLease('coupon')
+      const drafts = [
+        {},
+        { tag: 'vip', key: 'order-1', shardingKey: 'user-1', headers: { trace: 't"1', 名: '值' } },
+        { body: JSON.stringify({ text: 'a "quote", a \\ and a \n, 红包 🧧', long: 12345678901234 }) },
+        { body: JSON.stringify('x'.repeat(20_000)) },
+        { body: new Uint8Array([0, 255, 34, 92]) },
+      ]
+      const { store } = await t.another()
+      let position = lease.position
+      for (const draft of [...drafts.map((one) => [one]), drafts]) {
+        const published = await t.publish(...draft)
+        const atOnce = await t.store.read(lease, position, 10)
+        assert.deepEqual(idsOf(atOnce), published)
+        for (const [i, message] of atOnce.entries()) {
+          const { body = message.body, ...rest } = draft[i]!
+          assert.deepEqual(Buffer.from(message.body), Buffer.from(body))
+          for (const [name, value] of Object.entries(rest))
+            assert.deepEqual(message[name as keyof typeof message], value)
+        }
+        assert.deepEqual(await t.store.read(lease, position, 10), atOnce)
+        assert.deepEqual(await store.read(lease, position, 10), atOnce)
+        position = atOnce.at(-1)!.position
+      }
+    },
+  },
+  {
+    name: 'P17: whoever takes a queue over reads what became of its messages, though it has not looked for long',
+    async run(t) {
+      const before = await t.groupWithLease('coupon')
+      assert.deepEqual(await t.read(before), [])
+      await t.store.release([before])
+      await t.store.leave(before.owner)
+      const { store } = await t.another()
+      const [other] = (await t.share(t.owner(), 'coupon', store)).leases
+      const ids = await t.publish({}, {})
+      const [first, second] = await store.read(other!, 0, 10)
+      await store.markRunning(other!, first!, true)
+      await t.run(other!, [second!])
+      await store.release([other!])
+      await store.leave(other!.owner)
+      const again = await t.lease('coupon')
+      assert.deepEqual(
+        (await t.read(again)).map(({ id, disposition }) => [id, disposition]),
+        [
+          [ids[0], 'running'],
+          [ids[1], 'done'],
+        ],
+      )
+    },
+  },
+  {
     name: 'lag tells how far each cursor is behind the end, and who reads',
     async run(t) {
       const lease = await t.groupWithLease('coupon')

@@ -38,8 +38,12 @@ export async function read(
 ): Promise<readonly ReadMessage[]> {
   const known = sequencing.endOf(lease)
   const isAtEnd = after >= known
-  if (isAtEnd) await sequencing.portion()
+  const portion = isAtEnd ? await sequencing.portion() : undefined
   if (after >= sequencing.endOf(lease)) return []
+  if (portion && isGroup(lease) && !order.ordered) {
+    const told = portion.told.rowsOf(lease, after, sequencing.endOf(lease))
+    if (told) return told.slice(0, limit).map((row) => toRead(row, lease))
+  }
   if (sequencing.endOf(lease) - after < readsAhead * limit) sequencing.ahead()
   let found = await readSequenced(connection, lease, after, limit, order)
   if (!isAtEnd && found.length < limit) {
@@ -68,15 +72,19 @@ async function readSequenced(
     return inOrder(checkHeld(lease, await connection.all(sql, ...fenceParams(lease), ...range)))
   }
   const blocked = order.ordered ? `, m.sharding_key is not null and ${blockedBy(order, 'y')} as blocked` : ''
-  const isGroup = !reader.startsWith('@')
-  const sql = `${isGroup ? `with taken as materialized (${takenWithin})` : ''}
-    select x.seq as pos, ${fields}, ${isGroup ? stateInGroup : stateOfCarrier} as state${blocked}${isGroup ? '' : `, ${fenceHolds} as is_held`}
+  const inGroup = isGroup(lease)
+  const sql = `${inGroup ? `with taken as materialized (${takenWithin})` : ''}
+    select x.seq as pos, ${fields}, ${inGroup ? stateInGroup : stateOfCarrier} as state${blocked}${inGroup ? '' : `, ${fenceHolds} as is_held`}
     from ${atPlaces} cross join lateral (select m.topic, m.sharding_key, x.seq) y`
-  const taken = isGroup ? [after, limit + 1, reader, lease.topic, lease.queue] : []
+  const taken = inGroup ? [after, limit + 1, reader, lease.topic, lease.queue] : []
   const asked = [reader, reader, ...(order.ordered ? [reader] : [])]
-  const fence = isGroup ? [] : fenceParams(lease)
+  const fence = inGroup ? [] : fenceParams(lease)
   const rows = await connection.all(sql, ...taken, ...asked, ...fence, ...range)
-  return inOrder(isGroup ? rows : checkHeld(lease, rows))
+  return inOrder(inGroup ? rows : checkHeld(lease, rows))
+}
+
+function isGroup({ reader }: Lease): boolean {
+  return !reader.startsWith('@')
 }
 
 /** They nearly always come in order. The server, which cannot know it, would copy all bodies to sort them. */

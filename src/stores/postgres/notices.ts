@@ -45,7 +45,16 @@ export class Notices {
   tell(): void {
     this.#changed()
     this.#newSince++
-    if (!this.#isTelling) void this.#tellOthers()
+    if (this.#isTelling) return
+    this.#isTelling = true
+    if (this.#watching.size === 0) void this.#tellOthers()
+    else this.#afterReaders(() => void this.#tellOthers())
+  }
+
+  /** Whoever was woken here asks first: in the next turn it is awake, and in the one after it has asked. */
+  #afterReaders(run: () => void): void {
+    const { clock } = this.#ports
+    clock.afterTurn(() => void clock.afterTurn(run))
   }
 
   stop(): void {
@@ -54,7 +63,6 @@ export class Notices {
   }
 
   async #tellOthers(): Promise<void> {
-    this.#isTelling = true
     this.#newSince = 0
     try {
       await this.#driver.query(notify, [this.#channel, this.#sender])
@@ -68,8 +76,8 @@ export class Notices {
   }
 
   #goOn(): void {
-    this.#isTelling = false
     if (this.#newSince > 0) void this.#tellOthers()
+    else this.#isTelling = false
   }
 
   #changed(): void {

@@ -1,4 +1,7 @@
+import { outlookText } from '../sql/outlook.ts'
+import { otherIsolation } from './errors.ts'
 import { runMax } from './places.ts'
+import { toldBytesMax, toldMax } from './told.ts'
 
 /**
  * Puts committed rows of the log that no window held yet into the sequence of their queues, up to `max_rows`, and answers how many.
@@ -82,15 +85,21 @@ begin
     to_snapshot = null, to_floor = null, to_next = null, after = 0;
 end $$;
 
--- Answers how many, the generation after it, and the ends of the queues that have got new places since the one that is known.
-create function waybill_sequence(max_rows integer, known bigint, out taken_rows integer, out at_generation bigint, out ends json)
+-- Answers how many, the generation after it, the ends of the queues that have got new places since the one that is known, the messages
+-- of a short window, and what else waits for an owner, if one is named: as of after the window, so that what was published after a pause
+-- is not delivered before it.
+create function waybill_sequence(max_rows integer, known bigint, the_owner text, out taken_rows integer, out at_generation bigint, out ends json,
+    out told json, out outlooks json)
   language plpgsql volatile set enable_seqscan = off set enable_bitmapscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 begin
-  select w.taken_rows, w.at_generation into taken_rows, at_generation from waybill_window(max_rows) w;
+  select w.taken_rows, w.at_generation, w.told into taken_rows, at_generation, told from waybill_window(max_rows) w;
   select json_agg(json_build_array(topic, queue, seq)) into ends from waybill_ends where generation > known;
+  if the_owner is not null then
+    select json_agg(o) into outlooks from (${outlookText.replace('?', 'the_owner')}) o;
+  end if;
 end $$;
 
-create function waybill_window(max_rows integer, out taken_rows integer, out at_generation bigint) language plpgsql volatile as $$
+create function waybill_window(max_rows integer, out taken_rows integer, out at_generation bigint, out told json) language plpgsql volatile as $$
 declare
   s waybill_sequencer;
   seen pg_snapshot;
@@ -100,7 +109,7 @@ declare
   last_pos bigint;
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
-    raise exception 'waybill_sequence needs a read committed transaction';
+    raise exception 'waybill_sequence needs a read committed transaction' using errcode = '${otherIsolation}';
   end if;
   select * into s from waybill_sequencer;
   if not pg_is_in_recovery() and not waybill_is_awake() then
@@ -154,12 +163,17 @@ begin
     select b.topic, b.queue, coalesce(max(e.seq), 0) + 1, coalesce(max(e.seq), 0) + count(*), min(b.pos), array_agg(b.pos order by b.pos)
     from batch b left join waybill_ends e on e.topic = b.topic and e.queue = b.queue
     group by b.topic, b.queue
-    returning topic, queue, seq_to
+    returning topic, queue, seq_from, seq_to, positions
   ), ends as (
     insert into waybill_ends (topic, queue, seq, generation) select topic, queue, seq_to, s.generation + 1 from runs
     on conflict (topic, queue) do update set seq = excluded.seq, generation = excluded.generation
   )
-  select count(*), max(pos) into taken, last_pos from batch;
+  select count(*), max(pos), case when count(*) <= ${toldMax} then (
+      select json_agg(json_build_array(r.topic, r.queue, r.seq_from + p.ord - 1, m.id, m.service, m.tag, m.key, m.sharding_key, m.headers,
+        case when m.source is null and octet_length(m.body) <= ${toldBytesMax} then m.body end, m.published_at, m.eligible_at))
+      from runs r, unnest(r.positions) with ordinality p(pos, ord) join waybill_messages m on m.pos = p.pos
+    ) end
+  into taken, last_pos, told from batch;
   if taken < max_rows then
     update waybill_sequencer set from_snapshot = s.to_snapshot, floor = s.to_floor, next = s.to_next,
       to_snapshot = null, to_floor = null, to_next = null, after = 0, generation = generation + 1;

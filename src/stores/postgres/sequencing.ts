@@ -1,14 +1,28 @@
 import type { Clock } from '../../core/clock.ts'
-import type { QueueName } from '../../core/store.ts'
-import { type StatementTexts, inSchema } from './connection.ts'
-import type { PgDriver } from './driver.ts'
-import { coded } from './errors.ts'
+import type { OwnerId } from '../../core/ids.ts'
+import type { Outlook, QueueName } from '../../core/store.ts'
+import { outlookOf } from '../sql/outlook.ts'
+import { PgConnection, type StatementTexts, inSchema } from './connection.ts'
+import type { PgDriver, PgRow } from './driver.ts'
+import { coded, isOfOtherIsolation } from './errors.ts'
 import { runMax } from './places.ts'
+import { Told } from './told.ts'
 
 /** Rows that one window portion takes: enough to be cheap for each, few enough to be short. No run holds more. */
 const portion = runMax
 
 const rebase = 'select waybill_rebase() as began where not waybill_is_awake()'
+
+const answer = 'taken_rows, at_generation, ends::text, told::text, outlooks::text'
+const sequence = `select ${answer} from waybill_sequence(${portion}, ?, ?)`
+
+/** What a portion answered. */
+export interface Portion {
+  readonly taken: number
+  readonly told: Told
+  /** Of the owner that asked for it; undefined if nobody did. */
+  readonly outlooks: readonly Outlook[] | undefined
+}
 
 /**
  * Puts what is newly committed into sequence, for all readers of this process at once: whoever asks while one is on its way waits for
@@ -17,28 +31,33 @@ const rebase = 'select waybill_rebase() as began where not waybill_is_awake()'
  */
 export class Sequencing {
   readonly #driver: PgDriver<never>
+  readonly #connection: PgConnection
   readonly #clock: Clock
-  readonly #function: string
-  readonly #rebase: string
+  readonly #schema: string
   readonly #ends = new Map<string, number>()
   /** Grows whenever some queue gets new places. */
   #generation = 0
   /** Whether the last portion left some for the next. */
   #isBehind = false
+  /** Whether a statement of its own is READ COMMITTED here, as it is unless somebody has set another default. */
+  #isReadCommitted = true
   #running: Promise<void> | undefined
-  #next: Promise<number> | undefined
+  #next: Promise<Portion> | undefined
+  /** Whether somebody waits for the next one, and who wants to know with it what else waits. */
+  #isAwaited = false
+  #owner: OwnerId | undefined
 
   constructor(driver: PgDriver<never>, texts: StatementTexts, clock: Clock) {
     this.#clock = clock
     this.#driver = driver
-    this.#function = inSchema('waybill_sequence', texts.schema)
-    this.#rebase = inSchema(rebase, texts.schema)
+    this.#connection = new PgConnection(driver, texts)
+    this.#schema = texts.schema
   }
 
   /** Notices that the database may be in an older state than the one that is remembered (P12). Answers whether a new epoch began. */
   async rebase(): Promise<boolean> {
     try {
-      const [row] = await this.#driver.alone(this.#rebase)
+      const [row] = await this.#driver.alone(inSchema(rebase, this.#schema))
       return row?.['began'] === true
     } catch (error) {
       throw coded(error)
@@ -52,13 +71,13 @@ export class Sequencing {
 
   /** Everything that was committed before the call. */
   async all(): Promise<void> {
-    while ((await this.portion()) === portion);
+    while ((await this.portion()).taken === portion);
   }
 
-  /** One portion. Answers how many it took. Those who ask in one turn share one. */
-  portion(): Promise<number> {
-    this.#next ??= this.#begin()
-    return this.#next
+  /** Those who ask in one turn share one. */
+  portion(): Promise<Portion> {
+    this.#isAwaited = true
+    return this.#shared()
   }
 
   /**
@@ -66,32 +85,63 @@ export class Sequencing {
    * hear of it once it asks itself.
    */
   ahead(): void {
-    if (this.#isBehind) this.portion().catch(ignore)
+    if (this.#isBehind) this.#shared().catch(ignore)
   }
 
-  async #begin(): Promise<number> {
+  /** The outlook, from a portion that somebody asked for in this turn; undefined where there is none, and it has to be asked for itself. */
+  outlook(owner: OwnerId): Promise<readonly Outlook[] | undefined> | undefined {
+    const isOthers = this.#owner !== undefined && this.#owner !== owner
+    if (!this.#next || !this.#isAwaited || !this.#isReadCommitted || isOthers) return undefined
+    this.#owner = owner
+    return this.#next.then(({ outlooks }) => outlooks)
+  }
+
+  #shared(): Promise<Portion> {
+    this.#next ??= this.#begin()
+    return this.#next
+  }
+
+  async #begin(): Promise<Portion> {
     await new Promise<void>((turn) => void this.#clock.afterTurn(turn))
     await this.#running
+    const owner = this.#owner
     this.#next = undefined
-    const taking = this.#once()
+    this.#isAwaited = false
+    this.#owner = undefined
+    const taking = this.#once(owner)
     this.#running = taking.then(ignore, ignore)
     return taking
   }
 
-  async #once(): Promise<number> {
-    const call = `${this.#function}(${portion}, ${this.#generation})`
+  async #once(owner: OwnerId | undefined): Promise<Portion> {
+    const row = await this.#ask(owner)
+    this.#generation = Number(row['at_generation'])
+    const ends = JSON.parse(row['ends'] ?? '[]') as readonly [string, number, number][]
+    for (const [topic, queue, end] of ends) this.#ends.set(nameOf({ topic, queue }), end)
+    const taken = Number(row['taken_rows'])
+    this.#isBehind = taken === portion
+    return { taken, told: new Told(row['told']), outlooks: toOutlooks(owner, row['outlooks']) }
+  }
+
+  async #ask(owner: OwnerId | undefined): Promise<PgRow> {
+    if (this.#isReadCommitted)
+      try {
+        return (await this.#connection.all(sequence, this.#generation, owner ?? null))[0]!
+      } catch (error) {
+        if (!isOfOtherIsolation(error)) throw error
+        this.#isReadCommitted = false
+      }
     try {
-      const [row] = await this.#driver.alone(`select taken_rows, at_generation, ends::text from ${call}`)
-      this.#generation = Number(row!['at_generation'])
-      const ends = JSON.parse(row!['ends'] ?? '[]') as readonly [string, number, number][]
-      for (const [topic, queue, end] of ends) this.#ends.set(nameOf({ topic, queue }), end)
-      const taken = Number(row!['taken_rows'])
-      this.#isBehind = taken === portion
-      return taken
+      const call = `${inSchema('waybill_sequence', this.#schema)}(${portion}, ${this.#generation}, null)`
+      return (await this.#driver.alone(`select ${answer} from ${call}`))[0]!
     } catch (error) {
       throw coded(error)
     }
   }
+}
+
+function toOutlooks(owner: OwnerId | undefined, json: string | null): readonly Outlook[] | undefined {
+  return owner === undefined ? undefined : (JSON.parse(json ?? '[]') as readonly PgRow[]).map(outlookOf)
 }
 
 function nameOf({ topic, queue }: QueueName): string {

@@ -55,6 +55,7 @@ function serverOf(access: PgAccess, sequencing: Sequencing, ports: Ports): Serve
       if (await sequencing.rebase()) ports.log.warn({}, movedWarning)
       return access.write((connection) => leases.share(connection, owner, readers, leaseMs))
     },
+    outlook: (owner) => sequencing.outlook(owner),
     land: (connection, batch) => land(connection, topics, batch),
     collisionsOf,
     parkLogged,

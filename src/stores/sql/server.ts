@@ -1,12 +1,13 @@
 import type { DelayedKey, DelayedStore } from '../../core/delayed.ts'
 import type { FactStore } from '../../core/facts.ts'
 import type { HalfStore } from '../../core/half.ts'
-import type { MessageId } from '../../core/ids.ts'
+import type { MessageId, OwnerId } from '../../core/ids.ts'
 import type { LoggedMessage, PublishedEnvelope } from '../../core/message.ts'
 import type {
   Appended,
   ClaimFrom,
   Lease,
+  Outlook,
   RelayedBatch,
   Settlement,
   Store,
@@ -46,6 +47,8 @@ export interface Server<C extends SqlConnection> extends Pick<
     messages: readonly PublishedEnvelope[],
   ): Promise<ReadonlyMap<string, MessageId>>
   readonly share: Store<never>['share']
+  /** Undefined where it comes with nothing that is asked for anyway. */
+  outlook?(owner: OwnerId): Promise<readonly Outlook[] | undefined> | undefined
   readonly land: On<C, 'land'>
   collisionsOf(
     connection: C,

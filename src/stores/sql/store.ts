@@ -130,7 +130,8 @@ export class SqlStore<Tx, C extends SqlConnection> implements contract.Store<Tx>
   }
 
   async outlook(owner: OwnerId): Promise<readonly contract.Outlook[]> {
-    return (await this.#read.all(outlookText, owner)).map(outlookOf)
+    const known = await this.#server.outlook?.(owner)
+    return known ?? (await this.#read.all(outlookText, owner)).map(outlookOf)
   }
 
   async read(lease: contract.Lease, after: number, limit: number): Promise<readonly contract.ReadMessage[]> {

@@ -108,6 +108,7 @@ export interface Message<Body> {
   readonly key: string | undefined
   readonly shardingKey: string | undefined
   readonly headers: Readonly<Record<string, string>>
+  /** Parsed when it is first read, where the topic has no schema. */
   readonly body: Body
   readonly publishedAt: Date
 }

@@ -177,12 +177,15 @@ export const reading: readonly StorePromise[] = [
       await t.run(other!, [second!])
       await store.release([other!])
       await store.leave(other!.owner)
+      // What this process puts into sequence itself comes after what it has not.
+      ids.push(...(await t.publish({})))
       const again = await t.lease('coupon')
       assert.deepEqual(
         (await t.read(again)).map(({ id, disposition }) => [id, disposition]),
         [
           [ids[0], 'running'],
           [ids[1], 'done'],
+          [ids[2], null],
         ],
       )
     },

@@ -74,13 +74,6 @@ export function coded(error: unknown): unknown {
   )
 }
 
-/** Raised by what only a READ COMMITTED transaction may do. */
-export const otherIsolation = 'WB001'
-
-export function isOfOtherIsolation(error: unknown): boolean {
-  return sqlState(ofServer(error)) === otherIsolation
-}
-
 /** That of a user's own work: a statement of theirs that takes too long is their failure, and passes by no trying again at once. */
 export function codedOfWork(error: unknown): unknown {
   return sqlState(ofServer(error)) === '57014' ? error : coded(error)

@@ -1,5 +1,4 @@
 import { outlookText } from '../sql/outlook.ts'
-import { otherIsolation } from './errors.ts'
 import { runMax } from './places.ts'
 import { toldBytesMax, toldMax } from './told.ts'
 
@@ -86,17 +85,16 @@ begin
 end $$;
 
 -- Answers how many, the generation after it, the ends of the queues that have got new places since the one that is known, the messages
--- of a short window, and what else waits for an owner, if one is named: as of after the window, so that what was published after a pause
--- is not delivered before it.
+-- of a short window, and what else waits for an owner, if one is named: that first, while nobody waits for this transaction.
 create function waybill_sequence(max_rows integer, known bigint, the_owner text, out taken_rows integer, out at_generation bigint, out ends json,
     out told json, out outlooks json)
   language plpgsql volatile set enable_seqscan = off set enable_bitmapscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 begin
-  select w.taken_rows, w.at_generation, w.told into taken_rows, at_generation, told from waybill_window(max_rows) w;
-  select json_agg(json_build_array(topic, queue, seq)) into ends from waybill_ends where generation > known;
   if the_owner is not null then
     select json_agg(o) into outlooks from (${outlookText.replace('?', 'the_owner')}) o;
   end if;
+  select w.taken_rows, w.at_generation, w.told into taken_rows, at_generation, told from waybill_window(max_rows) w;
+  select json_agg(json_build_array(topic, queue, seq)) into ends from waybill_ends where generation > known;
 end $$;
 
 create function waybill_window(max_rows integer, out taken_rows integer, out at_generation bigint, out told json) language plpgsql volatile as $$
@@ -109,7 +107,12 @@ declare
   last_pos bigint;
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
-    raise exception 'waybill_sequence needs a read committed transaction' using errcode = '${otherIsolation}';
+    raise exception 'waybill_sequence needs a read committed transaction';
+  end if;
+  -- Of a connection that somebody gave back to the pool in the middle of one: where it draws the line between the windows, an xid that was
+  -- drawn before would lie on the wrong side.
+  if pg_current_xact_id_if_assigned() is not null then
+    raise exception 'waybill_sequence needs a transaction of its own: this connection is in the middle of one' using errcode = '25001';
   end if;
   select * into s from waybill_sequencer;
   if not pg_is_in_recovery() and not waybill_is_awake() then
@@ -170,8 +173,13 @@ begin
   )
   select count(*), max(pos), case when count(*) <= ${toldMax} then (
       select json_agg(json_build_array(r.topic, r.queue, r.seq_from + p.ord - 1, m.id, m.service, m.tag, m.key, m.sharding_key, m.headers,
-        case when m.source is null and octet_length(m.body) <= ${toldBytesMax} then m.body end, m.published_at, m.eligible_at))
-      from runs r, unnest(r.positions) with ordinality p(pos, ord) join waybill_messages m on m.pos = p.pos
+        m.body, m.published_at, m.eligible_at))
+      from runs r, unnest(r.positions) with ordinality p(pos, ord) cross join lateral (
+        select id, service, tag, key, sharding_key, published_at, eligible_at,
+          case when is_short then headers end as headers, case when is_short then body end as body
+        from (select *, source is null and octet_length(body) + coalesce(octet_length(headers), 0) <= ${toldBytesMax} as is_short
+          from waybill_messages where pos = p.pos offset 0) found
+      ) m
     ) end
   into taken, last_pos, told from batch;
   if taken < max_rows then

@@ -2,9 +2,9 @@ import type { Clock } from '../../core/clock.ts'
 import type { OwnerId } from '../../core/ids.ts'
 import type { Outlook, QueueName } from '../../core/store.ts'
 import { outlookOf } from '../sql/outlook.ts'
-import { PgConnection, type StatementTexts, inSchema } from './connection.ts'
+import { type StatementTexts, inSchema } from './connection.ts'
 import type { PgDriver, PgRow } from './driver.ts'
-import { coded, isOfOtherIsolation } from './errors.ts'
+import { coded } from './errors.ts'
 import { runMax } from './places.ts'
 import { Told } from './told.ts'
 
@@ -14,7 +14,8 @@ const portion = runMax
 const rebase = 'select waybill_rebase() as began where not waybill_is_awake()'
 
 const answer = 'taken_rows, at_generation, ends::text, told::text, outlooks::text'
-const sequence = `select ${answer} from waybill_sequence(${portion}, ?, ?)`
+/** As Waybill makes them. Another one would have to be quoted. */
+const plainOwner = /^[\w-]+$/
 
 /** What a portion answered. */
 export interface Portion {
@@ -31,7 +32,6 @@ export interface Portion {
  */
 export class Sequencing {
   readonly #driver: PgDriver<never>
-  readonly #connection: PgConnection
   readonly #clock: Clock
   readonly #schema: string
   readonly #ends = new Map<string, number>()
@@ -39,8 +39,6 @@ export class Sequencing {
   #generation = 0
   /** Whether the last portion left some for the next. */
   #isBehind = false
-  /** Whether a statement of its own is READ COMMITTED here, as it is unless somebody has set another default. */
-  #isReadCommitted = true
   #running: Promise<void> | undefined
   #next: Promise<Portion> | undefined
   /** Whether somebody waits for the next one, and who wants to know with it what else waits. */
@@ -50,7 +48,6 @@ export class Sequencing {
   constructor(driver: PgDriver<never>, texts: StatementTexts, clock: Clock) {
     this.#clock = clock
     this.#driver = driver
-    this.#connection = new PgConnection(driver, texts)
     this.#schema = texts.schema
   }
 
@@ -88,10 +85,14 @@ export class Sequencing {
     if (this.#isBehind) this.#shared().catch(ignore)
   }
 
-  /** The outlook, from a portion that somebody asked for in this turn; undefined where there is none, and it has to be asked for itself. */
+  /**
+   * The outlook, from a portion that somebody asked for in this turn and that begins at once; undefined where there is none, and it has
+   * to be asked for itself.
+   */
   outlook(owner: OwnerId): Promise<readonly Outlook[] | undefined> | undefined {
     const isOthers = this.#owner !== undefined && this.#owner !== owner
-    if (!this.#next || !this.#isAwaited || !this.#isReadCommitted || isOthers) return undefined
+    if (!this.#next || !this.#isAwaited || this.#running || isOthers || !plainOwner.test(owner))
+      return undefined
     this.#owner = owner
     return this.#next.then(({ outlooks }) => outlooks)
   }
@@ -109,34 +110,31 @@ export class Sequencing {
     this.#isAwaited = false
     this.#owner = undefined
     const taking = this.#once(owner)
-    this.#running = taking.then(ignore, ignore)
+    const running = taking.then(ignore, ignore).then(() => {
+      if (this.#running === running) this.#running = undefined
+    })
+    this.#running = running
     return taking
   }
 
   async #once(owner: OwnerId | undefined): Promise<Portion> {
-    const row = await this.#ask(owner)
+    const asker = owner === undefined ? 'null' : `'${owner}'`
+    const call = `${inSchema('waybill_sequence', this.#schema)}(${portion}, ${this.#generation}, ${asker})`
+    try {
+      const [row] = await this.#driver.alone(`select ${answer} from ${call}`)
+      return this.#remember(row!, owner)
+    } catch (error) {
+      throw coded(error)
+    }
+  }
+
+  #remember(row: PgRow, owner: OwnerId | undefined): Portion {
     this.#generation = Number(row['at_generation'])
     const ends = JSON.parse(row['ends'] ?? '[]') as readonly [string, number, number][]
     for (const [topic, queue, end] of ends) this.#ends.set(nameOf({ topic, queue }), end)
     const taken = Number(row['taken_rows'])
     this.#isBehind = taken === portion
     return { taken, told: new Told(row['told']), outlooks: toOutlooks(owner, row['outlooks']) }
-  }
-
-  async #ask(owner: OwnerId | undefined): Promise<PgRow> {
-    if (this.#isReadCommitted)
-      try {
-        return (await this.#connection.all(sequence, this.#generation, owner ?? null))[0]!
-      } catch (error) {
-        if (!isOfOtherIsolation(error)) throw error
-        this.#isReadCommitted = false
-      }
-    try {
-      const call = `${inSchema('waybill_sequence', this.#schema)}(${portion}, ${this.#generation}, null)`
-      return (await this.#driver.alone(`select ${answer} from ${call}`))[0]!
-    } catch (error) {
-      throw coded(error)
-    }
   }
 }
 

@@ -3,8 +3,11 @@ import type { PgRow } from './driver.ts'
 
 /** Of a window with no more messages than this, the statement that puts them into sequence tells them. */
 export const toldMax = 8
-/** The body of a longer one is read for itself. */
-export const toldBytesMax = 8_192
+/**
+ * A longer one, by its body and headers, is read for itself: the answer is sent before the window is committed, and a client that
+ * stands still must not keep the server from committing.
+ */
+export const toldBytesMax = 2_048
 
 /** A message by its columns, in the order in which `waybill_window` tells them. */
 type ToldMessage = readonly [

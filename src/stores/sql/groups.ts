@@ -13,7 +13,7 @@ import {
   toOrder,
 } from './group-rules.ts'
 
-/** Expects that everything committed is in sequence: whoever is new starts from its end, or counts what is there. */
+/** Expects that everything committed is in sequence where the group begins now or at a date: its place is looked up there. */
 export async function declareGroup(
   connection: SqlConnection,
   group: GroupDeclaration,

@@ -27,7 +27,7 @@ describe.skipIf('skipped' in found)('services on PostgreSQL, with PostgreSQL bet
       databases.set(name, database)
       pools.set(name, new Pool({ connectionString: database.url, max: 20 }))
     }
-    await pools.get('coupon')!.query('create table effects (n integer)')
+    await pools.get('coupon')!.query('create table effects (turn bigint generated always as identity, n integer)')
     await pools.get('order')!.query('create table orders (n integer)')
   })
   afterEach(async () => {
@@ -56,7 +56,7 @@ describe.skipIf('skipped' in found)('services on PostgreSQL, with PostgreSQL bet
       OrderPaid,
       { group: 'coupon', from: 'oldest', order: 'sharding-key', retry: fixedRetries('10ms', '10ms') },
       async ({ body: { n } }, { tx, attempt }) => {
-        await tx.query('insert into effects values ($1)', [n])
+        await tx.query('insert into effects (n) values ($1)', [n])
         if (n % 7 === 0 && attempt === 1) throw new Error('once')
       },
     )
@@ -65,7 +65,7 @@ describe.skipIf('skipped' in found)('services on PostgreSQL, with PostgreSQL bet
   }
 
   async function effects(): Promise<readonly number[]> {
-    const { rows } = await pools.get('coupon')!.query<{ n: number }>('select n from effects')
+    const { rows } = await pools.get('coupon')!.query<{ n: number }>('select n from effects order by turn')
     return rows.map(({ n }) => n)
   }
 

@@ -27,7 +27,9 @@ describe.skipIf('skipped' in found)('services on PostgreSQL, with PostgreSQL bet
       databases.set(name, database)
       pools.set(name, new Pool({ connectionString: database.url, max: 20 }))
     }
-    await pools.get('coupon')!.query('create table effects (turn bigint generated always as identity, n integer)')
+    await pools
+      .get('coupon')!
+      .query('create table effects (turn bigint generated always as identity, n integer)')
     await pools.get('order')!.query('create table orders (n integer)')
   })
   afterEach(async () => {

@@ -2,6 +2,22 @@ import { outlookText } from '../sql/outlook.ts'
 import { runMax } from './places.ts'
 import { toldBytesMax, toldMax } from './told.ts'
 
+/** Conditions for a row of the log, in the window of `s`: committed late by a transaction that had no xid when the last one was drawn, */
+const isLate = `xid >= pg_snapshot_xmax(s.from_snapshot) and xid < s.next and pg_visible_in_snapshot(xid, s.to_snapshot) and (pos > s.after) is true`
+/** or by one that was open then, */
+const wasOpen = `xid = any (array(select pg_snapshot_xip(s.from_snapshot))) and pg_visible_in_snapshot(xid, s.to_snapshot) and (pos > s.after) is true`
+/** or begun since. */
+const isFresh = `pos > greatest(s.floor, s.after) and (xid >= greatest(s.next, pg_snapshot_xmax(s.from_snapshot))) is true
+          and pg_visible_in_snapshot(xid, s.to_snapshot)`
+
+/** A message for `Told`; without headers and body where they are long, or it comes from elsewhere. */
+function toldOf(m: string, place: string): string {
+  const ifShort = (column: string): string =>
+    `case when ${m}.source is null and octet_length(${m}.body) + coalesce(octet_length(${m}.headers), 0) <= ${toldBytesMax} then ${m}.${column} end`
+  const columns = `${m}.id, ${m}.service, ${m}.tag, ${m}.key, ${m}.sharding_key`
+  return `json_build_array(${m}.topic, ${m}.queue, ${place}, ${columns}, ${ifShort('headers')}, ${ifShort('body')}, ${m}.published_at, ${m}.eligible_at)`
+}
+
 /**
  * Puts committed rows of the log that no window held yet into the sequence of their queues, up to `max_rows`, and answers how many.
  * Snapshot windows (shared/reference/postgres-log.md): a window is what is visible in a new snapshot and was not in the last one, in
@@ -85,26 +101,20 @@ begin
 end $$;
 
 -- Answers how many, the generation after it, the ends of the queues that have got new places since the one that is known, the messages
--- of a short window, and what else waits for an owner, if one is named: that first, while nobody waits for this transaction.
+-- of a short window, and what else waits for an owner, if one is named: that first, while nobody waits for this transaction, and only of
+-- those of its queues for which something does.
 create function waybill_sequence(max_rows integer, known bigint, the_owner text, out taken_rows integer, out at_generation bigint, out ends json,
     out told json, out outlooks json)
   language plpgsql volatile set enable_seqscan = off set enable_bitmapscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
-begin
-  if the_owner is not null then
-    select json_agg(o) into outlooks from (${outlookText.replace('?', 'the_owner')}) o;
-  end if;
-  select w.taken_rows, w.at_generation, w.told into taken_rows, at_generation, told from waybill_window(max_rows) w;
-  select json_agg(json_build_array(topic, queue, seq)) into ends from waybill_ends where generation > known;
-end $$;
-
-create function waybill_window(max_rows integer, out taken_rows integer, out at_generation bigint, out told json) language plpgsql volatile as $$
 declare
+  before record;
   s waybill_sequencer;
   seen pg_snapshot;
   written pg_lsn;
   the_floor bigint;
-  taken integer;
   last_pos bigint;
+  single waybill_messages;
+  place bigint;
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
     raise exception 'waybill_sequence needs a read committed transaction';
@@ -114,82 +124,101 @@ begin
   if pg_current_xact_id_if_assigned() is not null then
     raise exception 'waybill_sequence needs a transaction of its own: this connection is in the middle of one' using errcode = '25001';
   end if;
-  select * into s from waybill_sequencer;
-  if not pg_is_in_recovery() and not waybill_is_awake() then
-    perform waybill_rebase();
-    -- As if there were more: a floor may only be read before the transaction has its xid, so the window is the next call's.
-    select max_rows, generation into taken_rows, at_generation from waybill_sequencer;
-    return;
-  end if;
-  if s.to_snapshot is null and not exists (
-    select 1 from waybill_messages where pos > s.floor and (xid >= greatest(s.next, pg_snapshot_xmax(s.from_snapshot))) is true
-  ) and not exists (
-    select 1 from waybill_messages where xid >= pg_snapshot_xmax(s.from_snapshot) and xid < s.next
-  ) and not exists (
-    select 1 from waybill_messages where xid = any (array(select pg_snapshot_xip(s.from_snapshot)))
-  ) then
-    taken_rows := 0;
-    at_generation := s.generation;
-    return;
-  end if;
-  select pg_current_snapshot() into seen;
-  select waybill_floor(), pg_current_wal_insert_lsn() into the_floor, written;
-  select * into s from waybill_sequencer for update;
-  if s.to_snapshot is null then
-    select pg_current_snapshot(), the_floor, pg_current_xact_id(), 0 into s.to_snapshot, s.to_floor, s.to_next, s.after;
-  end if;
-  -- A publisher may run with it off: its rows must be on disk before any of them is read. They are where nothing was committed since
-  -- what is flushed by now. Places that are lost with the server are given again, to readers whose cursors are lost with them; but
-  -- those of another database remember places.
-  if s.to_snapshot::text = seen::text and pg_current_wal_flush_lsn() >= written
-    and not exists (select 1 from waybill_cursors where reader like '@relay%' or reader like '@land%')
+  if the_owner is not null and (exists (select 1 from waybill_pauses) or exists (select 1 from waybill_delayed)
+    or exists (select 1 from waybill_dispositions where state in ('retrying', 'running') and due_at is not null))
   then
-    perform set_config('synchronous_commit', 'off', true);
-  else
-    perform set_config('synchronous_commit', 'on', true);
+    select json_agg(o) into outlooks from (${outlookText.replace('?', 'the_owner')}) o where due_at is not null or is_paused;
   end if;
-  with late as materialized (
-    select pos, topic, queue from waybill_messages
-    where xid >= pg_snapshot_xmax(s.from_snapshot) and xid < s.next and pg_visible_in_snapshot(xid, s.to_snapshot) and (pos > s.after) is true
-    union all
-    select pos, topic, queue from waybill_messages
-    where xid = any (array(select pg_snapshot_xip(s.from_snapshot))) and pg_visible_in_snapshot(xid, s.to_snapshot) and (pos > s.after) is true
-  ), fresh as materialized (
-    select pos, topic, queue from waybill_messages
-    where pos > greatest(s.floor, s.after) and (xid >= greatest(s.next, pg_snapshot_xmax(s.from_snapshot))) is true
-      and pg_visible_in_snapshot(xid, s.to_snapshot)
-    order by pos limit max_rows
-  ), batch as materialized (
-    select * from (select * from late union all select * from fresh) rows order by pos limit max_rows
-  ), runs as (
-    insert into waybill_runs (topic, queue, seq_from, seq_to, first_pos, positions)
-    select b.topic, b.queue, coalesce(max(e.seq), 0) + 1, coalesce(max(e.seq), 0) + count(*), min(b.pos), array_agg(b.pos order by b.pos)
-    from batch b left join waybill_ends e on e.topic = b.topic and e.queue = b.queue
-    group by b.topic, b.queue
-    returning topic, queue, seq_from, seq_to, positions
-  ), ends as (
-    insert into waybill_ends (topic, queue, seq, generation) select topic, queue, seq_to, s.generation + 1 from runs
-    on conflict (topic, queue) do update set seq = excluded.seq, generation = excluded.generation
-  )
-  select count(*), max(pos), case when count(*) <= ${toldMax} then (
-      select json_agg(json_build_array(r.topic, r.queue, r.seq_from + p.ord - 1, m.id, m.service, m.tag, m.key, m.sharding_key, m.headers,
-        m.body, m.published_at, m.eligible_at))
-      from runs r, unnest(r.positions) with ordinality p(pos, ord) cross join lateral (
-        select id, service, tag, key, sharding_key, published_at, eligible_at,
-          case when is_short then headers end as headers, case when is_short then body end as body
-        from (select *, source is null and octet_length(body) + coalesce(octet_length(headers), 0) <= ${toldBytesMax} as is_short
-          from waybill_messages where pos = p.pos offset 0) found
-      ) m
-    ) end
-  into taken, last_pos, told from batch;
-  if taken < max_rows then
-    update waybill_sequencer set from_snapshot = s.to_snapshot, floor = s.to_floor, next = s.to_next,
-      to_snapshot = null, to_floor = null, to_next = null, after = 0, generation = generation + 1;
-  else
-    update waybill_sequencer set to_snapshot = s.to_snapshot, to_floor = s.to_floor, to_next = s.to_next, after = last_pos,
-      generation = generation + 1;
-  end if;
-  taken_rows := taken;
-  at_generation := s.generation + 1;
+  <<taking>>
+  begin
+    if pg_is_in_recovery() then
+      select *, true as is_awake into before from waybill_sequencer;
+    else
+      select q.*, exists (select 1 from waybill_awake where server = waybill_server()) as is_awake into before from waybill_sequencer q;
+    end if;
+    if not before.is_awake then
+      perform waybill_rebase();
+      -- As if there were more: a floor may only be read before the transaction has its xid, so the window is the next call's.
+      select max_rows, generation into taken_rows, at_generation from waybill_sequencer;
+      exit taking;
+    end if;
+    if before.to_snapshot is null and not exists (
+      select 1 from waybill_messages where pos > before.floor and (xid >= greatest(before.next, pg_snapshot_xmax(before.from_snapshot))) is true
+    ) and not exists (
+      select 1 from waybill_messages where xid >= pg_snapshot_xmax(before.from_snapshot) and xid < before.next
+    ) and not exists (
+      select 1 from waybill_messages where xid = any (array(select pg_snapshot_xip(before.from_snapshot)))
+    ) then
+      taken_rows := 0;
+      at_generation := before.generation;
+      exit taking;
+    end if;
+    select pg_current_snapshot() into seen;
+    select waybill_floor(), pg_current_wal_insert_lsn() into the_floor, written;
+    select * into s from waybill_sequencer for update;
+    at_generation := s.generation + 1;
+    if s.to_snapshot is null then
+      select pg_current_snapshot(), the_floor, pg_current_xact_id(), 0 into s.to_snapshot, s.to_floor, s.to_next, s.after;
+    end if;
+    -- A publisher may run with it off: its rows must be on disk before any of them is read. They are where nothing was committed since
+    -- what is flushed by now. Places that are lost with the server are given again, to readers whose cursors are lost with them; but
+    -- those of another database remember places.
+    if s.to_snapshot::text = seen::text and pg_current_wal_flush_lsn() >= written
+      and not exists (select 1 from waybill_cursors where reader like '@relay%' or reader like '@land%')
+    then
+      perform set_config('synchronous_commit', 'off', true);
+    else
+      perform set_config('synchronous_commit', 'on', true);
+    end if;
+    select count(*), max(pos) into taken_rows, last_pos from (
+      select pos from waybill_messages where ${isLate}
+      union all select pos from waybill_messages where ${wasOpen}
+      union all select pos from waybill_messages where ${isFresh}
+      limit 2
+    ) few;
+    if taken_rows = 1 then
+      -- As below, for the window of a service that is not busy.
+      select * into single from waybill_messages where pos = last_pos;
+      insert into waybill_ends as e (topic, queue, seq, generation) values (single.topic, single.queue, 1, at_generation)
+        on conflict (topic, queue) do update set seq = e.seq + 1, generation = excluded.generation
+        returning seq into place;
+      insert into waybill_runs (topic, queue, seq_from, seq_to, first_pos, positions)
+        values (single.topic, single.queue, place, place, last_pos, array[last_pos]);
+      told := json_build_array(${toldOf('single', 'place')});
+    elsif taken_rows > 1 then
+      with late as materialized (
+        select pos, topic, queue from waybill_messages where ${isLate}
+        union all
+        select pos, topic, queue from waybill_messages where ${wasOpen}
+      ), fresh as materialized (
+        select pos, topic, queue from waybill_messages where ${isFresh} order by pos limit max_rows
+      ), batch as materialized (
+        select * from (select * from late union all select * from fresh) rows order by pos limit max_rows
+      ), runs as (
+        insert into waybill_runs (topic, queue, seq_from, seq_to, first_pos, positions)
+        select b.topic, b.queue, coalesce(max(e.seq), 0) + 1, coalesce(max(e.seq), 0) + count(*), min(b.pos), array_agg(b.pos order by b.pos)
+        from batch b left join waybill_ends e on e.topic = b.topic and e.queue = b.queue
+        group by b.topic, b.queue
+        returning topic, queue, seq_from, seq_to, positions
+      ), ends as (
+        insert into waybill_ends (topic, queue, seq, generation) select topic, queue, seq_to, at_generation from runs
+        on conflict (topic, queue) do update set seq = excluded.seq, generation = excluded.generation
+      )
+      select count(*), max(pos), case when count(*) <= ${toldMax} then (
+          select json_agg(${toldOf('m', 'r.seq_from + p.ord - 1')})
+          from runs r, unnest(r.positions) with ordinality p(pos, ord)
+            cross join lateral (select * from waybill_messages where pos = p.pos offset 0) m
+        ) end
+      into taken_rows, last_pos, told from batch;
+    end if;
+    if taken_rows < max_rows then
+      update waybill_sequencer set from_snapshot = s.to_snapshot, floor = s.to_floor, next = s.to_next,
+        to_snapshot = null, to_floor = null, to_next = null, after = 0, generation = at_generation;
+    else
+      update waybill_sequencer set to_snapshot = s.to_snapshot, to_floor = s.to_floor, to_next = s.to_next, after = last_pos,
+        generation = at_generation;
+    end if;
+  end taking;
+  select json_agg(json_build_array(topic, queue, seq)) into ends from waybill_ends where generation > known;
 end $$;
 `

@@ -48,6 +48,15 @@ describe.skipIf('skipped' in found)('a message that arrives at an idle group on 
     expect(statements.filter((text) => asksForMessages.test(text))).toEqual([])
   })
 
+  test('comes with it also where others were published with it', async () => {
+    const bodies = ['one', 'two', 'three']
+    await waybill.transaction(async (tx) => {
+      for (const body of bodies) await waybill.publish(tx, orderPaid, { body })
+    })
+    await until('all are handled', () => bodies.every((body) => handled.includes(body)))
+    expect(statements.filter((text) => asksForMessages.test(text))).toEqual([])
+  })
+
   test('is read for itself where it is long', async () => {
     await publish('long'.repeat(1_000))
     expect(statements.filter((text) => asksForMessages.test(text))).not.toEqual([])

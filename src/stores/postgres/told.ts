@@ -9,7 +9,7 @@ export const toldMax = 8
  */
 export const toldBytesMax = 2_048
 
-/** A message by its columns, in the order in which `waybill_window` tells them. */
+/** A message by its columns, in the order in which `waybill_sequence` tells them. */
 type ToldMessage = readonly [
   topic: string,
   queue: number,

@@ -30,6 +30,8 @@ export interface OpenPeer<Tx = PoolClient> {
   work(handled: (number: number) => void): Promise<Workers>
   /** Messages that are not recorded as done. */
   unfinished(): Promise<number>
+  /** Deletes what is kept of messages that are done, as it would once they are old. */
+  deleteDone?(): Promise<void>
   close(): Promise<void>
 }
 

@@ -16,6 +16,8 @@ export const walMeasure: Measure = {
 interface Bytes {
   readonly enqueued: number
   readonly drained: number
+  /** Undefined where nothing is kept, or where it is not known how to delete it at once. */
+  readonly deleted: number | undefined
 }
 
 async function measure(run: Run): Promise<Findings> {
@@ -24,7 +26,7 @@ async function measure(run: Run): Promise<Findings> {
     walOf(peer, url, messages),
   )
   return {
-    how: `${rounds} rounds, each contestant in a fresh database, after a checkpoint and with none meanwhile: the server's WAL position before and after enqueuing ${messages} messages of 1 KiB in bulk, and after working them off with a handler that does nothing. The ratio is of both together, Waybill with receipts against the better peer of the round: once with a payload only, as a peer's job has it, and once with a business key and a sharding key, by which Waybill's messages are found and stay in order.`,
+    how: `${rounds} rounds, each contestant in a fresh database, after a checkpoint and with none meanwhile: the server's WAL position before and after enqueuing ${messages} messages of 1 KiB in bulk, and after working them off with a handler that does nothing. The ratio is of both together, Waybill with receipts against the better peer of the round: once with a payload only, as a peer's job has it, and once with a business key and a sharding key, by which Waybill's messages are found and stay in order. Deleted later: what is kept of handled messages, after another checkpoint, without vacuum; graphile-worker keeps nothing, and of pg-boss, which keeps jobs for days too, it is not measured.`,
     figures: figuresOf(bytes),
   }
 }
@@ -40,7 +42,22 @@ async function walOf(peer: Peer, url: string, messages: number): Promise<Bytes> 
   const analyzed = await walPosition(url)
   await using(peer, url, 'drain', (opened) => drain(opened, messages))
   const end = await walPosition(url)
-  return { enqueued: (enqueued - start) / messages, drained: (end - analyzed) / messages }
+  return {
+    enqueued: (enqueued - start) / messages,
+    drained: (end - analyzed) / messages,
+    deleted: await deletionOf(peer, url, messages),
+  }
+}
+
+/** Of pages that were written before the last checkpoint, as those of old messages are: each is written ahead as a whole. */
+async function deletionOf(peer: Peer, url: string, messages: number): Promise<number | undefined> {
+  return using(peer, url, 'drain', async ({ deleteDone }) => {
+    if (!deleteDone) return undefined
+    await execute(url, 'checkpoint')
+    const before = await walPosition(url)
+    await deleteDone()
+    return ((await walPosition(url)) - before) / messages
+  })
 }
 
 async function walPosition(url: string): Promise<number> {
@@ -74,6 +91,7 @@ function figuresOf(results: Results<Bytes>): Figure[] {
         unit: 'B/msg',
         values: all.map((bytes) => bytes.drained),
       },
+      ...deletedLater(name, label, all),
     ]),
     {
       name: 'drain-ratio',
@@ -103,4 +121,10 @@ function figuresOf(results: Results<Bytes>): Figure[] {
       ratio: 'walPerMessageWithKey',
     },
   ]
+}
+
+function deletedLater(name: string, label: string, all: readonly Bytes[]): Figure[] {
+  const values = all.map(({ deleted }) => deleted).filter((bytes) => bytes !== undefined)
+  if (values.length === 0) return []
+  return [{ name: `${name}-delete`, label: `${label}: deleted later`, unit: 'B/msg', values }]
 }

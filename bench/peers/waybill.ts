@@ -1,5 +1,5 @@
 import { Pool, type PoolClient } from 'pg'
-import { Waybill, type WaybillOptions } from 'waybill'
+import { type Database, Waybill, type WaybillOptions } from 'waybill'
 import { pg } from 'waybill/pg'
 import { type OpenPeer, type Peer, type Use, perMessageConcurrency } from './peer.ts'
 import {
@@ -66,15 +66,39 @@ export async function openConsumer(
   isKeyed = true,
 ): Promise<OpenPeer> {
   const pool = newPool(url)
-  const instance = newWaybill(pool)
+  const { database, store } = storeOf(pg(pool))
+  const instance = newWaybill(pool, { database })
   await instance.schema()
   return {
     ...publishing(instance, isKeyed),
     work: (handled) => consume(instance, use, handled, consuming),
     unfinished: () => waiting(instance, group),
+    deleteDone: async () => {
+      const old = Date.now() + 1
+      while ((await store().purge(old, old)) > 0);
+    },
     close: () => close(instance, pool),
   }
 }
+
+/** The same handle, and the store that it opens: what upkeep does in an hour, a bench does at once. */
+function storeOf<Tx>(handle: Database<Tx, 'async'>): {
+  database: Database<Tx, 'async'>
+  store: () => Store<Tx>
+} {
+  let store: Store<Tx> | undefined
+  const database: Database<Tx, 'async'> = {
+    ...handle,
+    open: (ports, options) => {
+      const opened = handle.open(ports, options)
+      store = opened.store
+      return opened
+    },
+  }
+  return { database, store: () => store! }
+}
+
+type Store<Tx> = ReturnType<Database<Tx>['open']>['store']
 
 async function openRelay(url: string): Promise<OpenPeer> {
   const pool = newPool(url)
@@ -91,7 +115,7 @@ async function openRelay(url: string): Promise<OpenPeer> {
 
 export function newWaybill(
   pool: Pool,
-  options: Pick<WaybillOptions<PoolClient, 'async'>, 'transport' | 'ports'> = {},
+  options: Partial<Pick<WaybillOptions<PoolClient, 'async'>, 'database' | 'transport' | 'ports'>> = {},
 ): PgWaybill {
   return new Waybill({ service: 'bench', database: pg(pool), migrate: 'auto', ...options })
 }

@@ -173,13 +173,17 @@ export interface Store<Tx> {
   /** This database's id: the same for as long as it lives, and in whatever is restored from a copy of it (P26). */
   epoch(): Promise<string>
   /**
-   * Drops messages, receipts and records that are older than `before` and that every reader has passed; receipts a day later.
+   * Drops messages and records that are older than `before` and that every reader has passed, and receipts of dropped messages that are
+   * older than `receiptsBefore` (a day before `before`, if left out). A message whose receipts may go with it leaves nothing behind.
    * In portions, so that writers need not wait long: answers how many messages it dropped, and 0 once there are no more.
    */
-  purge(before: number): Promise<number>
+  purge(before: number, receiptsBefore?: number): Promise<number>
   /** Calls back after somebody, in any process, may have changed the log. May call too often; rarely too seldom, hence polls too. */
   watch(changed: () => void): () => void
 }
+
+/** Receipts are kept this much longer than what they are about: they are judged by another clock than a message's `eligibleAt` (P6). */
+export const receiptMarginMs = 24 * 3_600_000
 
 export interface StoreCapabilities {
   /** Which clock leases follow. */

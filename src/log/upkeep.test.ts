@@ -7,7 +7,7 @@ const day = 24 * hour
 
 let ports: TestPorts
 let warnings: string[]
-let purges: number[]
+let purges: (readonly [before: number, receiptsBefore: number])[]
 let purge: (before: number) => Promise<number>
 
 beforeEach(() => {
@@ -20,19 +20,20 @@ beforeEach(() => {
 
 function start(): () => void {
   const store = {
-    purge: (before: number) => {
-      purges.push(before)
+    purge: (before: number, receiptsBefore: number) => {
+      purges.push([before, receiptsBefore])
       return purge(before)
     },
   }
   return startUpkeep(store as never, ports, 30 * day)
 }
 
-test('every hour what is older than the retention is dropped', async () => {
+test('every hour what is older than the retention and a day is dropped, with its receipts', async () => {
   start()
   const began = ports.clock.now()
   await ports.clock.advance(3 * hour)
-  expect(purges).toEqual([1, 2, 3].map((hours) => began + hours * hour - 30 * day))
+  const times = [1, 2, 3].map((hours) => began + hours * hour - 31 * day)
+  expect(purges).toEqual(times.map((time) => [time, time]))
 })
 
 test('it goes on, portion by portion, until nothing is left to drop', async () => {

@@ -7,17 +7,19 @@ import { recordKeptSince } from '../sql/kept-since.ts'
 /** Messages that one transaction drops: short enough for writers that wait meanwhile. */
 const portion = 2_000
 const receiptPortion = 10_000
-/** Receipts are kept this much longer than messages: they are judged by another clock than the message's eligibleAt (P6). */
-const receiptMarginMs = 24 * 3_600_000
 
 /**
  * Drops what is older than `before` and settled: messages that every reader of their queue has passed, receipts of dropped messages,
  * and the records about them. Exceptions and their copies stay. A topic without readers keeps everything.
  */
-export async function purgePortion(access: MyAccess, before: number): Promise<number> {
+export async function purgePortion(
+  access: MyAccess,
+  before: number,
+  receiptsBefore: number,
+): Promise<number> {
   const dropped = await purgeMessages(access, before)
   if (dropped > 0) return dropped
-  await purgeReceipts(access, before)
+  await purgeReceipts(access, receiptsBefore)
   await access.write((connection) => purgeRecords(connection, before))
   return 0
 }
@@ -49,13 +51,13 @@ async function purgeMessages({ read, write }: MyAccess, before: number): Promise
 const passed = 'topic = ? and queue = ? and seq > 0 and seq <= ? and published_at < ?'
 
 /** In the order of their key: an index by time would cost every receipt more than a look at all of them now and then. */
-async function purgeReceipts({ read, write }: MyAccess, before: number): Promise<void> {
+async function purgeReceipts({ read, write }: MyAccess, receiptsBefore: number): Promise<void> {
   const outlived = `d.grp = ? and d.message_id > ? and d.message_id <= ? and d.state in ('done', 'discarded', 'filtered') and d.at < ?
     and not exists (select 1 from waybill_messages m where m.id = d.message_id)`
   for (const group of await readersIn(read)) {
     for (let after = ''; ;) {
       const upTo = await lastOfPortion(read, group, after)
-      const params = [group, after, upTo ?? endOfKeys, before - receiptMarginMs] as const
+      const params = [group, after, upTo ?? endOfKeys, receiptsBefore] as const
       const some = await read.all(`select 1 from waybill_dispositions d where ${outlived} limit 1`, ...params)
       if (some.length > 0)
         await write((connection) =>

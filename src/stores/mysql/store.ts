@@ -74,6 +74,6 @@ function serverOf(access: MyAccess, ports: Ports): Server<MyConnection> {
       access.write((connection) => takeChecks(connection, service, names, until, limit)),
     search: (query) => search(access, sequencing, query),
     lag: () => log.lag(access.read, sequencing),
-    purge: (before) => purgePortion(access, before),
+    purge: (before, receiptsBefore) => purgePortion(access, before, receiptsBefore),
   }
 }

@@ -10,22 +10,28 @@ import { takenAt } from './taken.ts'
 const runsMax = 200
 const messagesMax = 10_000
 const receiptPortion = 10_000
-/** Receipts are kept this much longer than messages: they are judged by another clock than the message's eligibleAt (P6). */
-const receiptMarginMs = 24 * 3_600_000
 
 /**
  * Drops what is older than `before` and settled: messages that every reader of their queue has passed, receipts of dropped messages,
  * and the records about them. Exceptions and their copies stay. A topic without readers keeps everything.
  */
-export async function purgePortion(access: PgAccess, before: number): Promise<number> {
-  const dropped = await purgeMessages(access, before)
+export async function purgePortion(
+  access: PgAccess,
+  before: number,
+  receiptsBefore: number,
+): Promise<number> {
+  const dropped = await purgeMessages(access, before, receiptsBefore)
   if (dropped > 0) return dropped
-  await purgeReceipts(access, before)
+  await purgeReceipts(access, receiptsBefore)
   await access.write((connection) => purgeRecords(connection, before))
   return 0
 }
 
-async function purgeMessages({ read, write }: PgAccess, before: number): Promise<number> {
+async function purgeMessages(
+  { read, write }: PgAccess,
+  before: number,
+  receiptsBefore: number,
+): Promise<number> {
   let dropped = 0
   // The mover of due messages reads no log: a topic that only it has cursors in is one that nobody reads.
   const queues = await read.all(
@@ -43,7 +49,8 @@ async function purgeMessages({ read, write }: PgAccess, before: number): Promise
       )
       const found = await connection.all(`${passedPlaces} order by seq limit ${messagesMax}`, ...params)
       const positions = arrayLiteral(found.map(({ pos }) => pos))
-      await connection.run(leaveReceipts, positions, arrayLiteral(found.map(({ seq }) => seq)))
+      const places = arrayLiteral(found.map(({ seq }) => seq))
+      await connection.run(leaveReceipts, positions, places, receiptsBefore)
       const count = await connection.run(
         'delete from waybill_messages where pos = any ((?::text)::bigint[])',
         positions,
@@ -73,14 +80,17 @@ const oldestRuns = `(select * from waybill_runs where topic = ? and queue = ? or
 const passedPlaces = `select p.pos, r.seq_from + p.ord - 1 as seq from ${oldestRuns}, unnest(r.positions) with ordinality p(pos, ord)
   where r.seq_from + p.ord - 1 <= ? and (select m.published_at from waybill_messages m where m.pos = p.pos) < ?`
 
-/** What was taken as a range is found by the log's rows: without them each needs a receipt of its own. */
+/**
+ * What was taken as a range is found by the log's rows: without them each needs a receipt of its own, unless it is so old that it would
+ * be dropped at once: what is as old as that is not run if it comes again (P6).
+ */
 const leaveReceipts = `insert into waybill_dispositions (grp, message_id, topic, queue, pos, state, body_hash, at)
   select l.reader, m.id, m.topic, m.queue, x.seq, 'done', waybill_digest(m.body, m.body_binary), t.at
     from unnest((?::text)::bigint[], (?::text)::bigint[]) as x(pos, seq)
     cross join lateral (select id, topic, queue, body, body_binary from waybill_messages where pos = x.pos offset 0) m
     join waybill_leases l on l.topic = m.topic and l.queue = m.queue
     cross join lateral (select ${takenAt('l.lane', 'x.seq')} as at offset 0) t
-  where t.at is not null on conflict do nothing`
+  where t.at >= ? on conflict do nothing`
 
 /** Ranges that end before the first place that is left. */
 const dropTaken = `delete from waybill_taken t using waybill_leases l where l.topic = ? and l.queue = ? and t.lane = l.lane
@@ -91,13 +101,13 @@ const emptied = `select r.seq_to from ${oldestRuns} where r.seq_to <= ? and not 
     select 1 from unnest(r.positions) p(pos) where (select m.pos from waybill_messages m where m.pos = p.pos) is not null)`
 
 /** In the order of their key: an index by time would cost every receipt more than a look at all of them now and then. */
-async function purgeReceipts({ read, write }: PgAccess, before: number): Promise<void> {
+async function purgeReceipts({ read, write }: PgAccess, receiptsBefore: number): Promise<void> {
   const outlived = `d.grp = ? and d.message_id > ? and d.message_id <= ? and d.state in ('done', 'discarded', 'filtered') and d.at < ?
     and (select m.pos from waybill_messages m where m.id = d.message_id) is null`
   for (const group of await readersIn(read)) {
     for (let after = ''; ;) {
       const upTo = await lastOfPortion(read, group, after)
-      const params = [group, after, upTo ?? endOfKeys, before - receiptMarginMs] as const
+      const params = [group, after, upTo ?? endOfKeys, receiptsBefore] as const
       const some = await read.all(`select 1 from waybill_dispositions d where ${outlived} limit 1`, ...params)
       if (some.length > 0)
         await write((connection) =>

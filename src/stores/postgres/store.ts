@@ -66,6 +66,6 @@ function serverOf(access: PgAccess, sequencing: Sequencing, ports: Ports): Serve
     takeChecks: (service, names, until, limit) => takeChecks(access.read, service, names, until, limit),
     search: (query) => search(access, sequencing, query),
     lag: () => log.lag(access.read, sequencing),
-    purge: (before) => purgePortion(access, before),
+    purge: (before, receiptsBefore) => purgePortion(access, before, receiptsBefore),
   }
 }

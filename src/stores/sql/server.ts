@@ -26,10 +26,7 @@ type On<C, Method extends keyof Whole> = (
 type Whole = Pick<Store<never>, 'land' | 'hasOpening' | 'release' | 'peek' | 'due' | 'markRunning' | 'excuse'>
 
 /** What each server does in its own way, behind one `SqlStore`. */
-export interface Server<C extends SqlConnection> extends Pick<
-  Store<never>,
-  'can' | 'lag' | 'search' | 'purge'
-> {
+export interface Server<C extends SqlConnection> extends Pick<Store<never>, 'can' | 'lag' | 'search'> {
   readonly sequencing: SqlSequencing
   readonly topics: SqlTopics<C>
   readonly leases: SqlLeases<C>
@@ -56,6 +53,7 @@ export interface Server<C extends SqlConnection> extends Pick<
     messages: readonly LoggedMessage[],
   ): Promise<readonly LoggedMessage[]>
   parkLogged(connection: C, message: LoggedMessage): Promise<void>
+  purge(before: number, receiptsBefore: number): Promise<number>
   readonly moveDue: DelayedStore<never>['moveDue']
   cancelDelayed(connection: C, which: DelayedKey, because: string): Promise<readonly MessageId[]>
   decideHalf(connection: C, verdict: HalfVerdict): Promise<void>

@@ -9,6 +9,7 @@ import type { LoggedMessage, PublishedEnvelope } from '../../core/message.ts'
 import type { Ports } from '../../core/ports.ts'
 import type { RedriveStore } from '../../core/redrive.ts'
 import type * as contract from '../../core/store.ts'
+import { receiptMarginMs } from '../../core/store.ts'
 import type { SqlAccess, SqlConnection } from './connection.ts'
 import { discardDead, listDeadLetters, redrive } from './dead-letters.ts'
 import { dependencyStore } from './dependencies.ts'
@@ -311,8 +312,8 @@ export class SqlStore<Tx, C extends SqlConnection> implements contract.Store<Tx>
     return this.#parts.access.epoch()
   }
 
-  purge(before: number): Promise<number> {
-    return this.#server.purge(before)
+  purge(before: number, receiptsBefore = before - receiptMarginMs): Promise<number> {
+    return this.#server.purge(before, receiptsBefore)
   }
 
   watch(changed: () => void): () => void {

@@ -6,8 +6,6 @@ import { recordKeptSince } from './kept-since.ts'
 /** Rows that one transaction looks at: short enough for writers that wait meanwhile. */
 const portion = 2_000
 const receiptPortion = 10_000
-/** Receipts are kept this much longer than messages: they are judged by another clock than the message's eligibleAt (P6). */
-const receiptMarginMs = 24 * 3_600_000
 
 /** The oldest of a queue that every reader has passed. Looked for on the read connection first, so that nothing to do writes nothing. */
 const passed = `select pos from (
@@ -17,6 +15,7 @@ const passed = `select pos from (
 export interface Purge {
   readonly reader: SqliteConnection
   readonly before: number
+  readonly receiptsBefore: number
   write<R>(work: (connection: SqliteConnection) => R): Promise<R>
   /** Lets others have their turn. */
   breathe(): Promise<void>
@@ -54,13 +53,13 @@ async function purgeMessages({ reader, before, write, breathe }: Purge): Promise
 }
 
 /** In the order of their key: an index by time would cost every receipt more than a look at all of them now and then. */
-async function purgeReceipts({ reader, before, write, breathe }: Purge): Promise<void> {
+async function purgeReceipts({ reader, receiptsBefore, write, breathe }: Purge): Promise<void> {
   const outlived = `grp = ? and message_id > ? and message_id <= ? and state in ('done', 'discarded', 'filtered') and at < ?
     and not exists (select 1 from waybill_messages m where m.id = waybill_dispositions.message_id)`
   for (const group of readersIn(reader)) {
     for (let after = ''; ;) {
       const upTo = lastOfPortion(reader, group, after)
-      const params = [group, after, upTo ?? endOfKeys, before - receiptMarginMs] as const
+      const params = [group, after, upTo ?? endOfKeys, receiptsBefore] as const
       const some =
         reader.all(`select 1 from waybill_dispositions where ${outlived} limit 1`, ...params).length > 0
       if (some)

@@ -10,6 +10,7 @@ import type { LoggedMessage, PublishedEnvelope } from '../../core/message.ts'
 import type { Ports } from '../../core/ports.ts'
 import type { RedriveStore } from '../../core/redrive.ts'
 import type * as contract from '../../core/store.ts'
+import { receiptMarginMs } from '../../core/store.ts'
 import { type GroupOrder, unordered } from '../sql/group-rules.ts'
 import { outlookOf, outlookText } from '../sql/outlook.ts'
 import type { SqliteAccess } from './access.ts'
@@ -331,10 +332,10 @@ export class SqliteStore implements contract.Store<SqliteTx> {
     return this.#epoch
   }
 
-  purge(before: number): Promise<number> {
+  purge(before: number, receiptsBefore = before - receiptMarginMs): Promise<number> {
     const { reader, ports } = this.#parts
     const breathe = (): Promise<void> => new Promise((turn) => void ports.clock.afterTurn(turn))
-    return purgePortion({ reader, before, write: (work) => this.#write(work), breathe })
+    return purgePortion({ reader, before, receiptsBefore, write: (work) => this.#write(work), breathe })
   }
 
   watch(changed: () => void): () => void {

@@ -154,6 +154,21 @@ export const upkeep: readonly StorePromise[] = [
     },
   },
   {
+    name: 'P6: a message that is dropped before others that were handled with it keeps its receipt',
+    missing: needsTimeTravel,
+    async run(t) {
+      const lease = await t.groupWithLease('coupon')
+      const [early] = await t.publish({})
+      await t.advance(dayMs)
+      await t.publish({})
+      const messages = await t.read(lease)
+      await t.run(lease, messages)
+      await t.store.advance(lease, messages[1]!.position)
+      assert.equal(await t.store.purge(t.now, t.now), 1)
+      assert.deepEqual(await t.statesOf(lease, [early!]), ['done'])
+    },
+  },
+  {
     name: 'purge takes whatever there is, in portions, until it answers 0',
     missing: needsTimeTravel,
     async run(t) {

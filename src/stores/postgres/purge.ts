@@ -2,6 +2,7 @@ import { dueReader } from '../../core/delayed.ts'
 import type { PgAccess } from './access.ts'
 import { arrayLiteral } from './column-values.ts'
 import type { PgConnection } from './connection.ts'
+import type { PgRow } from './driver.ts'
 import { readersIn } from '../sql/groups.ts'
 import { recordKeptSince } from '../sql/kept-since.ts'
 import { takenAt } from './taken.ts'
@@ -49,8 +50,13 @@ async function purgeMessages(
       )
       const found = await connection.all(`${passedPlaces} order by seq limit ${messagesMax}`, ...params)
       const positions = arrayLiteral(found.map(({ pos }) => pos))
-      const places = arrayLiteral(found.map(({ seq }) => seq))
-      await connection.run(leaveReceipts, positions, places, receiptsBefore)
+      const places = found.map(({ seq }) => seq as number)
+      await connection.run(
+        leaveReceipts,
+        positions,
+        arrayLiteral(places),
+        ...young(row, places, receiptsBefore),
+      )
       const count = await connection.run(
         'delete from waybill_messages where pos = any ((?::text)::bigint[])',
         positions,
@@ -82,7 +88,7 @@ const passedPlaces = `select p.pos, r.seq_from + p.ord - 1 as seq from ${oldestR
 
 /**
  * What was taken as a range is found by the log's rows: without them each needs a receipt of its own, unless it is so old that it would
- * be dropped at once: what is as old as that is not run if it comes again (P6).
+ * be dropped at once: what is as old as that is not run if it comes again (P6). Nearly always all are, which the ranges tell sooner.
  */
 const leaveReceipts = `insert into waybill_dispositions (grp, message_id, topic, queue, pos, state, body_hash, at)
   select l.reader, m.id, m.topic, m.queue, x.seq, 'done', waybill_digest(m.body, m.body_binary), t.at
@@ -90,7 +96,20 @@ const leaveReceipts = `insert into waybill_dispositions (grp, message_id, topic,
     cross join lateral (select id, topic, queue, body, body_binary from waybill_messages where pos = x.pos offset 0) m
     join waybill_leases l on l.topic = m.topic and l.queue = m.queue
     cross join lateral (select ${takenAt('l.lane', 'x.seq')} as at offset 0) t
-  where t.at >= ? on conflict do nothing`
+  where t.at >= ? and exists (select 1 from waybill_leases l where l.topic = ? and l.queue = ? and (
+      exists (select 1 from waybill_taken t where t.lane = l.lane and t.seq_to between ?::bigint and ?::bigint and t.at >= ?)
+      or (select t.at from waybill_taken t where t.lane = l.lane and t.seq_to > ?::bigint order by t.seq_to limit 1) >= ?))
+  on conflict do nothing`
+
+/** What `leaveReceipts` asks of the ranges that end within these places, and of the first that ends behind them. */
+function young(
+  { topic, queue }: PgRow,
+  places: readonly number[],
+  receiptsBefore: number,
+): readonly (string | number)[] {
+  const [first, last] = [places[0] ?? 0, places.at(-1) ?? 0]
+  return [receiptsBefore, topic, queue, first, last, receiptsBefore, last, receiptsBefore]
+}
 
 /** Ranges that end before the first place that is left. */
 const dropTaken = `delete from waybill_taken t using waybill_leases l where l.topic = ? and l.queue = ? and t.lane = l.lane

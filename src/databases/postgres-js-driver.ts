@@ -1,4 +1,4 @@
-import type { Column, Sql, TransactionSql } from 'postgres'
+import type { Column, ReservedSql, Sql, TransactionSql } from 'postgres'
 import { WaybillError } from '../core/errors.ts'
 import type { Ports } from '../core/ports.ts'
 import { Guard } from '../stores/postgres/control.ts'
@@ -71,10 +71,7 @@ export class PostgresJsDriver<Tx = TransactionSql> implements PgDriver<Tx> {
     const reserved = await this.#sql.reserve()
     return {
       query: (text, params) => this.ask(reserved, text, params),
-      release: (error) => {
-        // A connection that broke is not reserved any more; giving it back would have others wait for its answers.
-        if (!isConnectionLost(error)) reserved.release()
-      },
+      release: (error) => giveBack(reserved, error),
     }
   }
 
@@ -147,13 +144,11 @@ export class PostgresJsDriver<Tx = TransactionSql> implements PgDriver<Tx> {
     const reserved = await this.#sql.reserve()
     try {
       const results = (await reserved.unsafe(aloneScript(text)).raw()) as unknown as readonly RawResult[]
+      giveBack(reserved)
       return results.flatMap((result) => this.#rows(result, text))
     } catch (error) {
-      // The error left the script's transaction open, and the next user of the connection would be in it.
-      if (!isConnectionLost(error)) await reserved.unsafe(rollback).catch(() => {})
+      await endedAfter(error, reserved)
       throw error
-    } finally {
-      reserved.release()
     }
   }
 
@@ -214,6 +209,20 @@ export class PostgresJsDriver<Tx = TransactionSql> implements PgDriver<Tx> {
 }
 
 const reconnectMs = 1_000
+
+/** One that broke is not reserved any more; given back, others would wait for its answers, or the library write to a socket that is gone. */
+function giveBack(reserved: ReservedSql, error?: unknown): void {
+  if (!isConnectionLost(error)) reserved.release()
+}
+
+/** A script that failed left its transaction open, and the next user of the connection would be in it. */
+async function endedAfter(error: unknown, reserved: ReservedSql): Promise<void> {
+  if (isConnectionLost(error)) return
+  await reserved.unsafe(rollback).then(
+    () => giveBack(reserved),
+    (failed: unknown) => giveBack(reserved, failed),
+  )
+}
 
 /** A query that knows which process the server, or the pooler, said to be when the connection was made. */
 interface WithState extends PromiseLike<readonly [readonly [Buffer]]> {

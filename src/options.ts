@@ -16,7 +16,7 @@ export interface WaybillOptions<Tx, Mode extends 'sync' | 'async'> {
   readonly transport?: Transport
   /** How long a silent instance keeps its queues, in ms. 1000 to 300 000, default 10 000. */
   readonly leaseMs?: number
-  /** How long messages and receipts are kept once every reader has passed them; also the receipts' horizon. Default '30d'. */
+  /** Messages older than this are not run. They and their receipts are dropped a day later, once every reader has passed them. Default '30d'. */
   readonly retention?: Duration
   /** Largest body in bytes; default 1 MiB, at most 4 MiB. */
   readonly bodyBytesMax?: number

@@ -20,6 +20,8 @@ export interface BookStore {
   sent(watermark: number, after: number): Promise<SentPage>
   /** Which of these messages this database has no trace of: neither the message, nor a copy, nor a disposition. */
   lacking(ids: readonly MessageId[]): Promise<readonly MessageId[]>
+  /** As in the opening, and as of now: what was dropped meanwhile was published before this. */
+  keptSince(): Promise<number | null>
   /** What the publisher's database knows of these messages. Unknown ones are left out. */
   describe(ids: readonly MessageId[]): Promise<readonly SentMessage[]>
   /** Of these messages, those that lie here to be carried on. */

@@ -78,7 +78,7 @@ export interface Store<Tx> {
   /** Ends the owner's membership: the others' fair share grows at once. */
   leave(owner: OwnerId): Promise<void>
 
-  /** What there is to look at besides the log, for every queue that the owner holds. A read. */
+  /** What there is to look at besides the log in the queues that the owner holds; one that is left out has nothing. A read. */
   outlook(owner: OwnerId): Promise<readonly Outlook[]>
 
   // ── reading the log ───────────────────────────────────────────────────────────────────────────────────────────────────

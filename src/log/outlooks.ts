@@ -18,7 +18,7 @@ export class Outlooks {
   async of({ reader, topic, queue }: Lease): Promise<Outlook> {
     this.#asking ??= this.#ask()
     const outlooks = await this.#asking
-    // Without one the lease is lost, as its next write will say.
+    // Nothing waits; or the lease is lost, as its next write will say.
     return (
       outlooks.get(nameOf(reader, { topic, queue })) ?? {
         reader,

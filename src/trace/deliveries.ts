@@ -200,8 +200,19 @@ class Route {
     const gone = new Set(
       missing.length === 0 ? [] : await consumer.store.lacking(missing.map(({ id }) => id)),
     )
-    for (const message of missing) if (gone.has(message.id)) this.#report(message)
+    const keptSince = gone.size === 0 ? 0 : await this.#keptSinceNow()
+    for (const message of missing)
+      if (!gone.has(message.id)) continue
+      else if (message.publishedAt < keptSince) this.#counts.noData++
+      else this.#report(message)
     return young
+  }
+
+  /** It may have been dropped since the books were opened, and its receipt with it. */
+  async #keptSinceNow(): Promise<number> {
+    const { consumer, carriers } = this.#parts
+    const all = await Promise.all([consumer, ...carriers].map(({ store }) => store.keptSince()))
+    return Math.max(...all.map((since) => since ?? 0))
   }
 
   #judgementOf(

@@ -215,6 +215,33 @@ describe('between databases', () => {
     expect((await books(all)).deliveries).toMatchObject([{ landed: 2, missing: 0, noData: 1 }])
   })
 
+  test('P31: what is dropped with its receipt while the books are read is not taken for missing', async () => {
+    const { order, coupon } = await begun()
+    await publish(order, 1)
+    await scene.eventually(
+      'all have landed',
+      async () => (await coupon.search({ state: 'done' })).length === 2,
+    )
+    const sources = scene.sources(...all)
+    const dropping = async () => {
+      const store = await sources['coupon']!.books()
+      const open = async () => {
+        const opening = await store.open()
+        await scene.meddle(
+          'coupon',
+          "delete from waybill_dispositions where message_id in (select id from waybill_messages where key = 'order-1')",
+          "delete from waybill_messages where key = 'order-1'",
+          `insert or replace into waybill_meta values ('kept_since', '${scene.clock.now() + 1}')`,
+        )
+        return opening
+      }
+      return { ...store, open }
+    }
+    const found = await ledger({ ...sources, coupon: { books: dropping } })
+    expect(found.deliveries).toMatchObject([{ landed: 1, missing: 0, noData: 1 }])
+    expect(found.balanced).toBe(true)
+  })
+
   test('what was sent before a group began is not owed to it', async () => {
     const { order } = await begun()
     await scene.pass(1_000)

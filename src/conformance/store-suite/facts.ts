@@ -218,6 +218,7 @@ export const facts: readonly StorePromise[] = [
       await t.store.purge(t.now)
       assert.equal((await t.store.facts.of({ key: 'order-1' })).keptSince, t.now)
       assert.equal((await t.store.facts.books.open()).keptSince, t.now)
+      assert.equal(await t.store.facts.books.keptSince(), t.now)
     },
   },
   {

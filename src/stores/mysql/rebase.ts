@@ -57,8 +57,13 @@ async function placeNow(connection: MyConnection): Promise<Place> {
   const names = variables.map((row) => `${row['Variable_name']}=${row['Value']}`)
   return {
     server: [`schema=${connection.schema}`, ...names.sort()].join(' '),
-    startedAt: (now!['now'] as number) - Number(uptime!['Value']) * 1_000,
+    startedAt: (now!['now'] as number) - secondsOf(uptime!['Value']) * 1_000,
   }
+}
+
+/** A session whose time was set to before the server's start gets a number below zero, but unsigned: too large to be exact. */
+function secondsOf(uptime: string): number {
+  return Number(BigInt.asIntN(64, BigInt(uptime)))
 }
 
 function toPlace(text: unknown): Place | undefined {

@@ -44,6 +44,7 @@ export function bookStore(access: PgAccess, sequencing: Sequencing): BookStore {
       ),
     sent: (watermark, after) => snapshot((connection) => sentPortion(connection, watermark, after)),
     lacking: (ids) => snapshot((connection) => lacking(connection, ids)),
+    keptSince: () => snapshot(keptSince),
     describe: (ids) => snapshot((connection) => describe(connection, ids)),
     carried: (ids) => snapshot((connection) => carried(connection, ids)),
   }

@@ -34,6 +34,7 @@ async function purgeMessages(
   receiptsBefore: number,
 ): Promise<number> {
   let dropped = 0
+  let left = 0
   // The mover of due messages reads no log: a topic that only it has cursors in is one that nobody reads.
   const queues = await read.all(
     'select topic, queue, min(pos) as pos from waybill_cursors where reader <> ? group by topic, queue',
@@ -51,7 +52,7 @@ async function purgeMessages(
       const found = await connection.all(`${passedPlaces} order by seq limit ${messagesMax}`, ...params)
       const positions = arrayLiteral(found.map(({ pos }) => pos))
       const places = found.map(({ seq }) => seq as number)
-      await connection.run(
+      left += await connection.run(
         leaveReceipts,
         positions,
         arrayLiteral(places),
@@ -75,7 +76,7 @@ async function purgeMessages(
     })
   }
   // It grows by what it has just got at once: plans made while it was empty would read all of it.
-  if (dropped > 0) await read.all('analyze waybill_dispositions')
+  if (left > 0) await read.all('analyze waybill_dispositions')
   return dropped
 }
 

@@ -35,13 +35,14 @@ export function bookStore(access: SqliteAccess): BookStore {
       snapshot((connection) => countPortion(connection, reader, watermark, after)),
     sent: (watermark, after) => snapshot((connection) => sentPortion(connection, watermark, after)),
     lacking: (ids) => snapshot((connection) => lacking(connection, ids)),
+    keptSince: () => snapshot(keptSince),
     describe: (ids) => snapshot((connection) => describe(connection, ids)),
     carried: (ids) => snapshot((connection) => carried(connection, ids)),
   }
 }
 
 function open(connection: SqliteConnection, { epoch, now }: SqliteAccess): BookOpening {
-  // The highest position ever given: what is dropped from the log still has its dispositions.
+  // The highest position ever given: what was dropped from the log may still have its dispositions.
   const last = connection.all("select seq from sqlite_sequence where name = 'waybill_messages'")[0]
   const carriers = connection.all("select 1 from waybill_cursors where reader like '@land:%' limit 1")
   return {

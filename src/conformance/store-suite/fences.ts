@@ -111,6 +111,19 @@ export const fences: readonly StorePromise[] = [
       assert.deepEqual(await t.effects(), [])
     },
   },
+  {
+    name: 'P12: time that passes fences nobody, however much of it: only another run of the server does',
+    missing: needsTimeTravel,
+    async run(t) {
+      const lease = await t.groupWithLease('coupon')
+      for (let position = 0; position < 10; position++) {
+        await t.advance(5_000_000)
+        const [id] = await t.publish({})
+        const next = await t.read(lease, position)
+        assert.deepEqual(await t.run(lease, next), [id])
+      }
+    },
+  },
 ]
 
 function inTransaction(t: StoreBench, work: (tx: unknown) => unknown): Promise<unknown> {

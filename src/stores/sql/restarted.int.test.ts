@@ -111,16 +111,21 @@ async function untilPublished(log: Log): Promise<void> {
   )
 }
 
-/** PostgreSQL ends all of its processes then, and recovers, under the same postmaster. */
+/**
+ * PostgreSQL ends all of its processes then, and recovers, under the same postmaster. That takes a moment, in which the others still
+ * answer: it is waited for until another one has ended as well.
+ */
 async function crashOneProcess(server: PrivateServer): Promise<void> {
-  const pool = new Pool({ connectionString: server.url, max: 1 })
+  const pool = new Pool({ connectionString: server.url, max: 2 })
   pool.on('error', () => {})
-  const client = await pool.connect()
-  const isGone = new Promise((gone) => client.once('error', gone))
-  const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid')
+  const [victim, other] = [await pool.connect(), await pool.connect()]
+  const areGone = Promise.all(
+    [victim, other].map((client) => new Promise((gone) => client.once('error', gone))),
+  )
+  const { rows } = await victim.query<{ pid: number }>('select pg_backend_pid() as pid')
   process.kill(rows[0]!.pid, 'SIGKILL')
-  await isGone
-  client.release(true)
+  await areGone
+  for (const client of [victim, other]) client.release(true)
   await pool.end()
 }
 

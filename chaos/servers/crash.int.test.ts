@@ -22,14 +22,17 @@ for (const name of serviceNames) {
       await shop.consumer()
       const placing = [1, 100_001].map((from) => shop.placing(publisher, handle, from))
       for (let crashes = 0; crashes < 2; crashes++) {
-        const before = (await shop.handled()).length
-        await until('some more have taken effect', async () => (await shop.handled()).length >= before + 20)
+        const before = await until('what has taken effect is told', async () => [await shop.handled()])
+        const enough = before[0]!.length + 20
+        await until('some more have taken effect', async () => (await shop.handled()).length >= enough)
         await crashService(server)
-        await restartService(server)
+        await until('the server is there again', () => restartService(server).then(() => true))
       }
       const later = placing.map(({ last }) => last() + 5)
       await until('orders are placed again', () => placing.every(({ last }, i) => last() >= later[i]!))
-      const lasts = await Promise.all(placing.map((one) => one.stop()))
+      const lasts = await until('what was begun is placed', () =>
+        Promise.all(placing.map((one) => one.stop())),
+      )
       expect(lasts.every((last) => last > 0)).toBe(true)
       await expectAllOnce(shop, [...numbers(1, lasts[0]!), ...numbers(100_001, lasts[1]!)])
       expect(shop.uncoded).toEqual([])

@@ -142,14 +142,16 @@ export class PostgresJsDriver<Tx = TransactionSql> implements PgDriver<Tx> {
   async alone(text: string): Promise<readonly PgRow[]> {
     this.#assertOpen()
     const reserved = await this.#sql.reserve()
+    let results: readonly RawResult[]
     try {
-      const results = (await reserved.unsafe(aloneScript(text)).raw()) as unknown as readonly RawResult[]
-      giveBack(reserved)
-      return results.flatMap((result) => this.#rows(result, text))
+      results = (await reserved.unsafe(aloneScript(text)).raw()) as unknown as readonly RawResult[]
     } catch (error) {
       await endedAfter(error, reserved)
       throw error
     }
+    // From here on it is others' connection, whatever comes of the answer.
+    giveBack(reserved)
+    return results.flatMap((result) => this.#rows(result, text))
   }
 
   async close(): Promise<void> {

@@ -181,8 +181,11 @@ export class Shop implements AsyncDisposable {
 
   /** Before the database is gone. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all([...this.#running].map((instance) => instance.stop({ withinMs: 0 }).catch(() => {})))
-    await Promise.all(this.#handles.map((handle) => handle.end().catch(() => {})))
+    const stop = (instance: Instance) => instance.stop({ withinMs: 0 }).catch(() => {})
+    await until('all instances have stopped', () => Promise.all([...this.#running].map(stop)))
+    await until('all pools have ended', () =>
+      Promise.all(this.#handles.map((handle) => handle.end().catch(() => {}))),
+    )
   }
 }
 

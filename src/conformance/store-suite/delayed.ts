@@ -223,28 +223,40 @@ export const delayed: readonly StorePromise[] = [
       const group = await t.groupWithLease('coupon')
       const lease = await dueLease(t)
       const { store } = await t.another()
-      const ids = await t.publish(
-        ...Array.from({ length: 60 }, (_, n) => ({ key: `order-${n}`, eligibleAt: t.now + 1_000 })),
-      )
-      await t.advance(1_000)
-      const cancelled: MessageId[] = []
-      // From the far end, so that the two meet.
-      const racing = ids.toReversed().flatMap((id, n) => [
-        t.transaction(async (tx) => {
-          cancelled.push(...(await t.store.delayed.cancel(tx, which({ id }), 'paid')))
-        }),
-        ...(n % 3 === 0 ? [store.delayed.moveDue(lease, t.now, 5)] : []),
-      ])
-      await Promise.all(racing)
-      const logged = await t.readIds(group)
-      assert.ok(cancelled.length > 0 && logged.length > 0, 'both had their turns')
-      assert.deepEqual([...cancelled, ...logged].toSorted(), ids.toSorted())
-      // In the order of their due times, whichever of them were taken back in between.
-      assert.deepEqual(
-        logged,
-        ids.filter((id) => logged.includes(id)),
-      )
-      for (const id of cancelled) assert.deepEqual(await statesIn(t, id), ['cancelled'])
+      const race = async (round: number): Promise<{ cancelled: number; logged: number }> => {
+        const before = (await t.readIds(group)).length
+        const ids = await t.publish(
+          ...Array.from({ length: 60 }, (_, n) => ({
+            key: `order-${round}-${n}`,
+            eligibleAt: t.now + 1_000,
+          })),
+        )
+        await t.advance(1_000)
+        const cancelled: MessageId[] = []
+        // From the far end, so that the two meet.
+        const racing = ids.toReversed().flatMap((id, n) => [
+          t.transaction(async (tx) => {
+            cancelled.push(...(await t.store.delayed.cancel(tx, which({ id }), 'paid')))
+          }),
+          ...(n % 3 === 0 ? [store.delayed.moveDue(lease, t.now, 5)] : []),
+        ])
+        await Promise.all(racing)
+        const logged = (await t.readIds(group)).slice(before)
+        assert.deepEqual([...cancelled, ...logged].toSorted(), ids.toSorted())
+        // In the order of their due times, whichever of them were taken back in between.
+        assert.deepEqual(
+          logged,
+          ids.filter((id) => logged.includes(id)),
+        )
+        for (const id of cancelled) assert.deepEqual(await statesIn(t, id), ['cancelled'])
+        return { cancelled: cancelled.length, logged: logged.length }
+      }
+      // A machine that is busy with other things may give one of them all turns of a race.
+      for (let round = 0; round < 10; round++) {
+        const { cancelled, logged } = await race(round)
+        if (cancelled > 0 && logged > 0) return
+      }
+      assert.fail('one of the two had all turns of ten races')
     },
   },
   {

@@ -17,6 +17,7 @@ import { landedFacts } from '../sql/facts.ts'
 import { landingGroup } from '../sql/group-rules.ts'
 import { keptSince } from '../sql/kept-since.ts'
 import type { Sequencing } from './sequencing.ts'
+import { inLane, stateInLane } from './taken.ts'
 
 /** Messages that one snapshot looks at: some hundred milliseconds. */
 const portion = 20_000
@@ -176,9 +177,8 @@ async function nextRange(
 }
 
 const noCopy = 'not exists (select 1 from waybill_copies k where k.id = d.message_id and k.grp = d.grp)'
-/** The messages of the range with their dispositions `d`. */
-const inLog = `waybill_messages m force index (by_sequence) left join waybill_dispositions d on d.grp = ? and d.message_id = m.id
-  where m.topic = ? and m.queue = ? and m.seq > ? and m.seq <= ?`
+/** The messages of the range with what became of them, `d`. */
+const inLog = `(select l.reader as grp, m.id as message_id, m.msg_key, m.seq, m.source, ${stateInLane} as state from ${inLane} and m.seq > ? and m.seq <= ?) d`
 /** What is to be delivered and is in the log no more. */
 const orphans = `waybill_dispositions d force index (by_state) where d.grp = ? and d.topic = ? and d.queue = ? and d.pos > ? and d.pos <= ?
   and d.state in ${openStates} and not exists (select 1 from waybill_messages m where m.id = d.message_id)`
@@ -195,8 +195,8 @@ async function countPortion(
   const isRelay = reader === relay
   const bounds = [reader, topic, queue, after, upTo] as const
   const rows = await connection.all(
-    `select d.state, m.seq <= ? as passed, count(*) as n, sum(d.state in ('retrying', 'held', 'dead') and ${noCopy}) as lost
-     from ${inLog} and (d.state is not null or (m.seq > ? ${isRelay ? 'and m.source is null' : ''})) group by d.state, passed`,
+    `select d.state, d.seq <= ? as passed, count(*) as n, sum(d.state in ('retrying', 'held', 'dead') and ${noCopy}) as lost
+     from ${inLog} where d.state is not null or (d.seq > ? ${isRelay ? 'and d.source is null' : ''}) group by d.state, passed`,
     cursor,
     ...bounds,
     start,
@@ -226,7 +226,7 @@ async function unaccounted(
   { reader, topic, queue, after, upTo, cursor, start }: Range,
 ): Promise<readonly BookOffender[]> {
   const rows = await connection.all(
-    `select m.id, m.msg_key from ${inLog} and d.state is null and m.seq > ? and m.seq <= ? order by m.seq`,
+    `select d.message_id as id, d.msg_key from ${inLog} where d.state is null and d.seq > ? and d.seq <= ? order by d.seq`,
     reader,
     topic,
     queue,

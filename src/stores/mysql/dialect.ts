@@ -2,6 +2,7 @@ import type { Dialect } from '../sql/dialect.ts'
 import { sql } from '../sql/sql.ts'
 import { lockOf, takeLock } from './locks.ts'
 import { names, rowsOf, texts } from './rows.ts'
+import { inLane, stateInLane } from './taken.ts'
 
 const types = { text: 'varchar(255)', integer: 'integer', bigint: 'bigint' } as const
 
@@ -20,7 +21,8 @@ export const dialect: Dialect = {
   lockGroup: (group) => takeLock(lockOf('group', group)),
   firstSince: ({ topic, queue }, at) =>
     sql`select min(seq) as seq from waybill_messages where topic = ${topic} and queue = ${queue} and seq > 0 and eligible_at >= ${at}`,
-  settledWithin: ({ topic, queue }, after, upTo, group) =>
-    sql`select count(*) as n from waybill_messages m where m.topic = ${topic} and m.queue = ${queue} and m.seq > ${after} and m.seq <= ${upTo}
-      and (select d.state from waybill_dispositions d where d.grp = ${group} and d.message_id = m.id) is not null`,
+  settledWithin: ({ topic, queue }, after, upTo, group) => ({
+    text: `select count(*) as n from ${inLane} and m.seq > ? and m.seq <= ? and ${stateInLane} is not null`,
+    params: [group, topic, queue, after, upTo],
+  }),
 }

@@ -7,12 +7,19 @@ import type { GroupOrder } from '../sql/group-rules.ts'
 import { assertFence, fenceHolds, fenceParams } from './leases.ts'
 import { blockedBy } from './log.ts'
 import { lockOf, takeLocks } from './locks.ts'
-import { messageColumns, messageParams, rowsOf, texts, toLogged, toParams } from './rows.ts'
+import { messageColumns, messageParams, rowsOf, texts, toLogged, toParams, valuesOf } from './rows.ts'
+import { takeOne } from './taken.ts'
 import { endingZombies, predecessor } from './zombies.ts'
 
-const claimFree = `insert ignore into waybill_dispositions (grp, message_id, topic, queue, pos, state, body_hash, at, token)
-  select ?, id, ?, ?, pos, 'done', body_hash, waybill_now(), ? from ${rowsOf('id varchar(255)', 'pos bigint', 'body_hash varchar(100)')} given where ${fenceHolds} order by ord`
-const claimed = `select message_id from waybill_dispositions where grp = ? and message_id in (${texts}) and token = ?`
+// What came again after its first was dropped from the log has a disposition though its place is free.
+const takeFree = `insert ignore into waybill_taken (lane, seq, token, at)
+  select l.lane, given.seq, ?, waybill_now() from waybill_leases l straight_join ${rowsOf('seq bigint', 'landed varchar(255)')} given
+  where l.reader = ? and l.topic = ? and l.queue = ? and l.owner = ? and l.fence = ?
+    and (given.landed is null or not exists (select 1 from waybill_dispositions d where d.grp = l.reader and d.message_id = given.landed))
+  order by given.ord`
+const takenByClaim = `select t.seq from waybill_leases l straight_join ${valuesOf('bigint')} given
+    straight_join waybill_taken t on t.lane = l.lane and t.seq = given.value
+  where l.reader = ? and l.topic = ? and l.queue = ? and t.token = ?`
 
 /**
  * Inserts the receipts, or turns the given state into one; answers the ids that it did this for (P3). There is no RETURNING, so where
@@ -25,39 +32,46 @@ export async function claim(
   from: ClaimFrom,
   token: number,
 ): Promise<readonly MessageId[]> {
-  const { reader, topic, queue } = lease
-  const first = new Map(messages.toReversed().map((message) => [message.id, message]))
-  const ids = [...new Set(messages.map(({ id }) => id))]
+  const once = [...new Map(messages.map((message) => [message.id, message])).values()]
+  const ids =
+    from === 'unclaimed'
+      ? await claimFree(connection, lease, once, token)
+      : await claimFrom(connection, lease, once, from)
+  if (ids.length === 0) await assertFence(connection, lease)
+  return ids
+}
+
+async function claimFree(
+  connection: MyConnection,
+  lease: Lease,
+  messages: readonly LoggedMessage[],
+  token: number,
+): Promise<readonly MessageId[]> {
   const inserted = await connection.run(
-    claimFree,
-    reader,
-    topic,
-    queue,
+    takeFree,
     token,
-    JSON.stringify(ids.map((id) => [id, first.get(id)!.position, first.get(id)!.bodyHash])),
+    JSON.stringify(messages.map(({ id, position, source }) => [position, source === null ? null : id])),
     ...fenceParams(lease),
   )
-  if (inserted === ids.length && inserted > 0) return ids
-  if (inserted === 0) await assertFence(connection, lease)
-  const free =
-    inserted === 0
-      ? []
-      : (await connection.all(claimed, reader, JSON.stringify(ids), token)).map(({ message_id: id }) => id)
-  if (from === 'unclaimed') return free
-  const turned = await claimFrom(connection, lease, ids, from)
-  return ids.filter((id) => turned.includes(id) || free.includes(id))
+  if (inserted === messages.length) return messages.map(({ id }) => id)
+  if (inserted === 0) return []
+  const { reader, topic, queue } = lease
+  const places = JSON.stringify(messages.map(({ position }) => position))
+  const rows = await connection.all(takenByClaim, places, reader, topic, queue, token)
+  const claimed = new Set(rows.map((row) => row['seq'] as number))
+  return messages.filter(({ position }) => claimed.has(position)).map(({ id }) => id)
 }
 
 async function claimFrom(
   connection: MyConnection,
   lease: Lease,
-  ids: readonly MessageId[],
+  messages: readonly LoggedMessage[],
   from: ClaimFrom,
 ): Promise<readonly MessageId[]> {
   const rows = await connection.all(
     `select message_id from waybill_dispositions where grp = ? and message_id in (${texts}) and state = ? for update`,
     lease.reader,
-    JSON.stringify(ids),
+    JSON.stringify(messages.map(({ id }) => id)),
     from,
   )
   const turned: MessageId[] = []
@@ -85,10 +99,22 @@ export async function markDiscarded(
   because: string,
 ): Promise<void> {
   await assertFence(connection, lease)
-  await connection.run(
+  const { reader } = lease
+  const changed = await connection.run(
     "update waybill_dispositions set state = 'discarded', because = ? where grp = ? and message_id = ? and state = 'done'",
     because,
-    lease.reader,
+    reader,
+    id,
+  )
+  if (changed > 0) return
+  await connection.run(
+    `insert ignore into waybill_dispositions (grp, message_id, topic, queue, pos, state, body_hash, because, at)
+     select l.reader, m.id, m.topic, m.queue, m.seq, 'discarded', m.body_hash, ?, waybill_now()
+     from waybill_messages m straight_join waybill_leases l on l.reader = ? and l.topic = m.topic and l.queue = m.queue
+       straight_join waybill_taken t on t.lane = l.lane and t.seq = m.seq
+     where m.id = ?`,
+    because,
+    reader,
     id,
   )
 }
@@ -189,8 +215,19 @@ async function settleOne(
     group,
     message.id,
   ] as const
+  const took = await takeOne(connection, { reader: group, topic, queue: message.queue }, message.position)
+  // Taken before, and without a disposition: it is done.
+  const mayInsert = took || group.startsWith('@')
   const changed =
-    (await connection.run(insertOne, ...params, topic, message.queue, message.position, message.bodyHash)) ||
+    (mayInsert &&
+      (await connection.run(
+        insertOne,
+        ...params,
+        topic,
+        message.queue,
+        message.position,
+        message.bodyHash,
+      ))) ||
     (await connection.run(changeOne, ...params))
   // Somebody settled it meanwhile, for good: that stands.
   if (changed === 0) return
@@ -268,7 +305,18 @@ export async function dispositions(
     group,
     JSON.stringify(ids),
   )
-  return new Map(rows.map((row) => [row['message_id'] as MessageId, row['state'] as DispositionState]))
+  const known = new Map(rows.map((row) => [row['message_id'] as MessageId, row['state'] as DispositionState]))
+  const others = ids.filter((id) => !known.has(id))
+  if (others.length === 0) return known
+  const taken = await connection.all(
+    `select m.id from ${valuesOf('varchar(255)')} given straight_join waybill_messages m on m.id = given.value
+       straight_join waybill_leases l on l.reader = ? and l.topic = m.topic and l.queue = m.queue
+       straight_join waybill_taken t on t.lane = l.lane and t.seq = m.seq`,
+    JSON.stringify(others),
+    group,
+  )
+  for (const row of taken) known.set(row['id'], 'done')
+  return known
 }
 
 const copies = ['pos', ...messageColumns.split(', ')].map((column) => `c.${column}`).join(', ')
@@ -309,10 +357,13 @@ export async function markRunning(
   await assertFence(connection, lease)
   const uncounted = alone ? 0 : 1
   const found = `select state, crashes from waybill_dispositions where grp = ? and message_id = ? for update`
-  const [known] = await endingZombies(connection, predecessor, () =>
-    connection.all(found, lease.reader, message.id),
-  )
+  let took = false
+  const [known] = await endingZombies(connection, predecessor, async () => {
+    took = await takeOne(connection, lease, message.position)
+    return connection.all(found, lease.reader, message.id)
+  })
   if (!known) {
+    if (!took) return 0
     // Nothing is inserted, and nothing counted, of a message that is neither in the log nor known.
     await connection.run(
       `insert ignore into waybill_dispositions (grp, message_id, topic, queue, pos, state, body_hash, sharding_key, at, crashes)

@@ -3,6 +3,7 @@ import type { OwnerId } from '../../core/ids.ts'
 import type { Lease, QueueName, ReaderMembership, Share } from '../../core/store.ts'
 import type { MyConnection } from './connection.ts'
 import type { MyRow } from './driver.ts'
+import { inLane, stateInLane } from './taken.ts'
 import { lockOf, takeLock } from './locks.ts'
 import { endingZombies, moments } from './zombies.ts'
 
@@ -190,21 +191,17 @@ async function suspectRunning(
   name: readonly [string, string, number],
   runningMax: number,
 ): Promise<void> {
-  const [reader, topic, queue] = name
   const [cursor] = await connection.all(
     'select pos from waybill_cursors where reader = ? and topic = ? and queue = ?',
     ...name,
   )
   const after = cursor!['pos'] as number
   const [row] = await connection.all(
-    `select max(seq) as pos from (select m.seq from waybill_messages m where m.topic = ? and m.queue = ? and m.seq > ? and m.seq <= ?
-       and not exists (select 1 from waybill_dispositions d where d.grp = ? and d.message_id = m.id and d.state <> 'running')
-       order by m.seq limit ?) running`,
-    topic,
-    queue,
+    `select max(seq) as pos from (select m.seq from ${inLane} and m.seq > ? and m.seq <= ?
+       and coalesce(${stateInLane}, 'running') = 'running' order by m.seq limit ?) running`,
+    ...name,
     after,
     after + lookedThroughMax,
-    reader,
     runningMax,
   )
   await connection.run(

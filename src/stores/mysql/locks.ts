@@ -11,7 +11,8 @@ const kinds = {
   members: { first: 0, count: 64 },
   group: { first: 64, count: 64 },
   checks: { first: 128, count: 16 },
-  due: { first: 144, count: 112 },
+  due: { first: 144, count: 48 },
+  purge: { first: 192, count: 64 },
   key: { first: 256, count: 1024 },
 } as const
 

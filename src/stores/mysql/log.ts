@@ -6,6 +6,7 @@ import type { GroupOrder } from '../sql/group-rules.ts'
 import { fenceHolds, fenceParams, leaseLost } from './leases.ts'
 import { messageColumns, toLogged } from './rows.ts'
 import type { Sequencing } from './sequencing.ts'
+import { inLane } from './taken.ts'
 
 const fields = messageColumns
   .split(', ')
@@ -66,8 +67,8 @@ async function readSequenced(
     ? `m.sharding_key is not null and ${blockedBy(order, 'm.topic', 'm.sharding_key', 'm.seq')}`
     : '0'
   const rows = await connection.all(
-    `select m.seq as pos, ${fields}, d.state, ${blocked} as blocked, ${isHeld} as is_held from waybill_messages m
-     left join waybill_dispositions d on d.grp = ? and d.message_id = m.id where ${inQueue}`,
+    `select m.seq as pos, ${fields}, ${isCarrier ? stateOfCarrier : stateInGroup} as state, ${blocked} as blocked, ${isHeld} as is_held
+     from ${inLane} and m.seq > ? order by m.seq limit ?`,
     ...(order.ordered ? [reader] : []),
     ...fence,
     reader,
@@ -78,6 +79,15 @@ async function readSequenced(
   )
   return checkHeld(lease, rows).map(toRead)
 }
+
+const disposition =
+  '(select d.state from waybill_dispositions d where d.grp = l.reader and d.message_id = m.id)'
+
+/** Only what the carrier refused has any. */
+const stateOfCarrier = `if(exists (select 1 from waybill_dispositions where grp = l.reader), ${disposition}, null)`
+
+/** Only what comes from elsewhere can have come before, and have a disposition though nobody took its place. */
+const stateInGroup = `if(t.seq is not null, coalesce(${disposition}, 'done'), if(m.source is not null, ${disposition}, null))`
 
 /**
  * A carrier passes on what it reads before it writes anything here, so it must hear while it reads that its position is of a state

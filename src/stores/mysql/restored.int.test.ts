@@ -84,7 +84,7 @@ describe.skipIf('skipped' in found)('P12: a dump that is restored on another ser
     open61.release()
     await publish(restored, 71, 90)
     await until('all are handled', () => handled.length >= 90)
-    expect(handled.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 90 }, (_, i) => i + 1))
+    expect(handled.toSorted((a, b) => a - b)).toEqual(numbers(1, 90))
     for (let key = 0; key < 5; key++) {
       const ofKey = handled.filter((n) => n % 5 === key && n !== 61)
       expect(ofKey).toEqual(ofKey.toSorted((a, b) => a - b))
@@ -92,19 +92,69 @@ describe.skipIf('skipped' in found)('P12: a dump that is restored on another ser
     const [audited] = await after.query("select action from waybill_audit where action = 'epoch'")
     expect(audited).toHaveLength(1)
   })
+
+  test('passes over nothing though its receipts are of a later moment than its log and its leases', async () => {
+    const source = open(poolOf(first.url))
+    const atSource = collecting(source, 'coupon')
+    await source.start()
+    await publish(source, 1, 20)
+    await until('what the dump has is handled', () => atSource.length >= 20)
+    await copyAsDumped(first.url, second.url, async () => {
+      const later = open(poolOf(first.url))
+      const atLater = collecting(later, 'red-packet')
+      await later.start()
+      await publish(source, 21, 40)
+      await until('what it has not is handled', () => atSource.length >= 40 && atLater.length >= 40)
+    })
+
+    const restored = open(poolOf(second.url))
+    const [coupons, warehouse] = [collecting(restored, 'coupon'), collecting(restored, 'warehouse')]
+    await restored.start()
+    await publish(restored, 41, 60)
+    await until('all that is there is handled', () => coupons.length >= 20 && warehouse.length >= 40)
+    expect(coupons.toSorted((a, b) => a - b)).toEqual(numbers(41, 60))
+    expect(warehouse.toSorted((a, b) => a - b)).toEqual([...numbers(1, 20), ...numbers(41, 60)])
+  })
 })
 
-/** What mysqldump --single-transaction takes: the tables as they are created, and the rows of one moment. */
-async function copyAsDumped(from: string, to: string): Promise<void> {
+function collecting(instance: Instance, group: string): readonly number[] {
+  const handled: number[] = []
+  instance.consume(OrderPaid, { group, from: 'oldest' }, ({ body }) => {
+    handled.push(body.n)
+  })
+  return handled
+}
+
+function numbers(from: number, to: number): readonly number[] {
+  return Array.from({ length: to - from + 1 }, (_, i) => from + i)
+}
+
+const receipts = 'waybill_taken'
+
+/**
+ * What mysqldump --single-transaction takes: the tables as they are created, and the rows of one moment. What is done meanwhile is in
+ * the receipts, and in the few tables that come after them, as it can be without that option.
+ */
+async function copyAsDumped(from: string, to: string, meanwhile?: () => Promise<void>): Promise<void> {
   const [source, target] = [await createConnection(from), await createConnection(to)]
-  await source.query('set session transaction isolation level repeatable read')
-  await source.query('start transaction with consistent snapshot')
+  const begin = async (): Promise<void> => {
+    await source.query('set session transaction isolation level repeatable read')
+    await source.query('start transaction with consistent snapshot')
+  }
+  await begin()
   const [tables] = await source.query({ sql: 'show tables', rowsAsArray: true })
   for (const [table] of tables as string[][]) {
+    if (table === receipts && meanwhile) {
+      await source.query('rollback')
+      await meanwhile()
+      await begin()
+    }
     const [created] = await source.query({ sql: `show create table ${table}`, rowsAsArray: true })
     await target.query((created as string[][])[0]![1]!)
     const [rows] = await source.query({ sql: `select * from ${table}`, rowsAsArray: true })
-    if ((rows as unknown[][]).length > 0) await target.query(`insert into ${table} values ?`, [rows])
+    const isView = table!.startsWith('waybill_v_')
+    if (!isView && (rows as unknown[][]).length > 0)
+      await target.query(`insert into ${table} values ?`, [rows])
   }
   await source.end()
   await target.end()

@@ -3,9 +3,7 @@ import type { SearchQuery } from '../../core/store.ts'
 import type { MyConnection } from './connection.ts'
 import { readersIn } from '../sql/groups.ts'
 import { type Sql, joined, raw, sql } from '../sql/sql.ts'
-
-/** How far beyond its cursor a group is taken to have handled messages. */
-const aheadMax = 10_000
+import { stateOf } from './taken.ts'
 
 /** The states of messages that the log holds or has held; `searchElsewhere` has the others. */
 function isInLog(state: State): state is DispositionState | 'waiting' | 'in-transit' {
@@ -100,7 +98,7 @@ async function beyondCursors(
       sql`m.topic = ${row['topic']} and m.queue = ${row['queue']}`,
       // What is not in sequence yet is beyond every cursor.
       sql`(m.seq > ${row['pos']} or m.seq = 0)`,
-      sql`not exists (select 1 from waybill_dispositions d where d.grp = ${row['reader']} and d.message_id = m.id)`,
+      sql`${stateOf(row['reader'])} is null`,
       ...(state === 'in-transit' ? [raw('m.source is null')] : []),
       ...filters({ ...query, topic: undefined }),
     ]
@@ -113,27 +111,28 @@ async function beyondCursors(
 async function doneIn(connection: MyConnection, query: SearchQuery, group: string): Promise<readonly Sql[]> {
   const { topic } = query
   const isTimed = query.since !== undefined || query.until !== undefined
-  const receipt = sql`(select d.state from waybill_dispositions d where d.grp = ${group} and d.message_id = m.id) = 'done'`
-  if (isNarrow(query) || isTimed) return fromLog(connection, { ...query, group }, [receipt])
-  if (topic === undefined)
+  const isDone = sql`${stateOf(group)} = 'done'`
+  if (isNarrow(query) || isTimed) return fromLog(connection, { ...query, group }, [isDone])
+  if (group.startsWith('@'))
     return [
       select(
         'waybill_dispositions d force index (primary) straight_join waybill_messages m on m.id = d.message_id',
-        [sql`d.grp = ${group} and d.state = 'done'`],
+        [sql`d.grp = ${group} and d.state = 'done'`, ...filters({ topic })],
         'd.message_id',
       ),
     ]
-  // Between where the group began and a little beyond its cursor: a backlog of millions would have to be walked through.
-  const cursors = await connection.all(
-    'select queue, start_pos, pos from waybill_cursors where reader = ? and topic = ?',
-    group,
-    topic,
-  )
-  return cursors.map((row) =>
+  const ofTopic = topic === undefined ? raw('') : sql`and topic = ${topic}`
+  // What a group has taken, also if it has been removed since.
+  const end = 'select seq from waybill_taken where lane = l.lane order by seq'
+  const { text, params } =
+    sql`select topic, queue, (${raw(end)} limit 1) as first, (${raw(end)} desc limit 1) as last
+    from waybill_leases l where reader = ${group} ${ofTopic} and exists (select 1 from waybill_taken where lane = l.lane)`
+  const taken = await connection.all(text, ...params)
+  return taken.map((row) =>
     inQueue([
-      sql`m.topic = ${topic} and m.queue = ${row['queue']}`,
-      sql`m.seq > ${row['start_pos']} and m.seq <= ${row['pos'] + aheadMax}`,
-      receipt,
+      sql`m.topic = ${row['topic']} and m.queue = ${row['queue']}`,
+      sql`m.seq >= ${row['first']} and m.seq <= ${row['last']}`,
+      isDone,
     ]),
   )
 }

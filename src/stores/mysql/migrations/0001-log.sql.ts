@@ -101,7 +101,11 @@ create table if not exists waybill_leases (
   fence bigint not null default 0,
   expires_at bigint not null default 0,
   running_max integer not null default 1,
-  primary key (reader, topic, queue)
+  -- Names a reader's queue for as long as the database lives: a lease is never dropped. At random, since a dump may have receipts of a
+  -- lane without its lease: a number that is given once more would make them another reader's.
+  lane bigint not null default (floor(rand() * 9007199254740991)),
+  primary key (reader, topic, queue),
+  unique key by_lane (lane)
 ) ${table};
 
 create table if not exists waybill_members (
@@ -112,7 +116,7 @@ create table if not exists waybill_members (
   primary key (reader, owner)
 ) ${table};
 
--- What became of each (group, message); the receipt is state 'done'. The token says which claim inserted it.
+-- What became of each (group, message); the receipt is state 'done'.
 create table if not exists waybill_dispositions (
   grp varchar(255) not null,
   message_id varchar(255) not null,
@@ -123,7 +127,6 @@ create table if not exists waybill_dispositions (
   topic varchar(100) not null,
   queue integer not null,
   pos bigint not null,
-  token bigint not null default 0,
   sharding_key varchar(255),
   due_at bigint,
   crashes integer not null default 0,
@@ -135,6 +138,15 @@ create table if not exists waybill_dispositions (
   key by_due (grp, topic, queue, due_at),
   key by_sharding_key (grp, topic, sharding_key, pos),
   key by_state (grp, state, at)
+) ${table};
+
+-- Which places of the log a group has taken: receipts, or what has a disposition of its own. The token says which claim inserted it.
+create table if not exists waybill_taken (
+  lane bigint not null,
+  seq bigint not null,
+  token bigint not null,
+  at bigint not null,
+  primary key (lane, seq)
 ) ${table};
 
 -- The message itself, for whatever left the log's path (P2).
@@ -304,7 +316,10 @@ create or replace view waybill_v_dead_letters as
   select grp as \`group\`, message_id, topic, tag, msg_key as \`key\`, sharding_key, cause, because, attempts, generation, published_at, died_at
   from waybill_dead_letters;
 create or replace view waybill_v_dispositions as
-  select grp as \`group\`, message_id, state, attempts, due_at, cause, because, at from waybill_dispositions;
+  select grp as \`group\`, message_id, state, attempts, due_at, cause, because, at from waybill_dispositions
+  union all select l.reader, m.id, 'done', 0, null, null, null, t.at from waybill_taken t
+    join waybill_leases l on l.lane = t.lane join waybill_messages m on m.topic = l.topic and m.queue = l.queue and m.seq = t.seq
+  where not exists (select 1 from waybill_dispositions d where d.grp = l.reader and d.message_id = m.id);
 -- What is committed and not in sequence yet is waiting too, but not counted.
 create or replace view waybill_v_lag as
   select c.reader, c.topic, c.queue, c.pos as position, l.owner, greatest(0, coalesce(e.seq, 0) - c.pos) as waiting

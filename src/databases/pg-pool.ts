@@ -287,33 +287,33 @@ function listenOn(
   ports: Pick<Ports, 'clock'>,
 ): () => void {
   let isStopped = false
-  let current: PoolClient | undefined
-  let cancel = (): void => {}
-  const again = (): void => {
-    current = undefined
-    if (!isStopped) cancel = ports.clock.after(reconnectMs, () => void connect())
-  }
+  /** Ends what is on its way: an attempt, listening, or the wait for the next attempt. */
+  let end = (): void => {}
   const connect = async (): Promise<void> => {
+    let client: PoolClient | undefined
+    let isOver = false
+    // Told twice of a connection that breaks under a statement: by the connection, and by the statement.
+    const over = (): void => {
+      if (isOver) return
+      isOver = true
+      client?.release(true)
+      if (!isStopped) end = ports.clock.after(reconnectMs, () => void connect())
+    }
+    end = over
     try {
-      const client = await pool.connect()
+      client = await pool.connect()
       if (isStopped) return client.release()
-      current = client
       client.on('notification', ({ payload }) => notified(payload))
-      client.once('error', (error) => {
-        client.release(error)
-        again()
-      })
+      client.once('error', over)
       await client.query(`listen "${channel}"`)
       notified()
     } catch {
-      current?.release(true)
-      again()
+      over()
     }
   }
   void connect()
   return () => {
     isStopped = true
-    cancel()
-    current?.release(true)
+    end()
   }
 }

@@ -52,6 +52,11 @@ export class PostgresJsDriver<Tx = TransactionSql> implements PgDriver<Tx> {
         'config.invalid',
         'this `sql` transforms rows, those that Waybill reads as well; make one of its own for Waybill, without transform.row',
       )
+    if (!sql.options.fetch_types)
+      throw new WaybillError(
+        'config.invalid',
+        'this `sql` has fetch_types: false; the library then never hands out a connection that it opens for `reserve`, and Waybill would wait for ever; leave fetch_types out',
+      )
     this.#sql = sql
     this.#prepares = sql.options.prepare
     this.#isChecked = !this.#prepares
@@ -63,7 +68,18 @@ export class PostgresJsDriver<Tx = TransactionSql> implements PgDriver<Tx> {
 
   async query(text: string, params: readonly PgValue[]): Promise<PgAnswer> {
     this.#assertOpen()
-    return this.ask(this.#sql, text, params)
+    if (this.#prepares) return this.ask(this.#sql, text, params)
+    // What is not prepared is sent in two halves, also behind what a busy connection does already: then PgBouncer gives its server to
+    // somebody else in between, and the statement is never answered. A connection of its own has nothing before it.
+    const session = await this.session()
+    try {
+      const answer = await session.query(text, params)
+      session.release()
+      return answer
+    } catch (error) {
+      session.release(error)
+      throw error
+    }
   }
 
   async session(): Promise<PgSession> {

@@ -2,6 +2,7 @@ import postgres from 'postgres'
 import { describe, expect, test } from 'vitest'
 import { freshDatabase, requireService } from '../../scripts/services/index.ts'
 import { Waybill, topic } from '../index.ts'
+import { systemPorts } from '../system.ts'
 import { postgresJs } from './postgres-js.ts'
 
 const found = await requireService('postgres')
@@ -28,5 +29,11 @@ describe.skipIf('skipped' in found)('postgres.js with options of the user', () =
       await waybill.stop()
       await sql.end({ timeout: 5 })
     }
+  })
+
+  test('that asks for no types is refused: it would never hand out a connection that it opens for it', () => {
+    const sql = postgres('postgres://127.0.0.1/unused', { fetch_types: false })
+    const open = () => postgresJs(sql).open(systemPorts, { service: 'order', migrate: 'auto' })
+    expect(open).toThrow(expect.objectContaining({ code: 'config.invalid' }))
   })
 })

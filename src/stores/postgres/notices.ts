@@ -1,6 +1,7 @@
 import type { Ports } from '../../core/ports.ts'
 import type { StatementTexts } from './connection.ts'
 import type { PgDriver } from './driver.ts'
+import type { Sequencing } from './sequencing.ts'
 
 /** Publishers that commit one after the other tell the other processes at most this often. */
 const tellEveryMs = 5
@@ -11,12 +12,17 @@ const tellOfManyEveryMs = 20
 /** A notice need not be on disk. */
 const notify = "select set_config('synchronous_commit', 'off', true), pg_notify($1, $2)"
 
-/** Tells readers that the log has grown: at once in this process, in the others by a NOTIFY outside of every business transaction. */
+/**
+ * Tells readers that the log has grown: at once in this process, in the others by a NOTIFY outside of every business transaction. Where
+ * readers of this process are about to put what is new in sequence, they find out whether there are others: a NOTIFY beside their
+ * statement costs them more than it seems.
+ */
 export class Notices {
   readonly #driver: PgDriver<never>
   readonly #channel: string
   /** Says whose notices are this one's own, which it need not hear. */
   readonly #sender: string
+  readonly #sequencing: Sequencing
   readonly #ports: Ports
   readonly #watching = new Set<() => void>()
   #stopListening: (() => void) | undefined
@@ -24,10 +30,11 @@ export class Notices {
   /** Commits since the others were told last. */
   #newSince = 0
 
-  constructor(driver: PgDriver<never>, texts: StatementTexts, ports: Ports) {
+  constructor(driver: PgDriver<never>, texts: StatementTexts, ports: Ports, sequencing: Sequencing) {
     this.#driver = driver
     this.#channel = `waybill_${texts.schema}`
     this.#sender = ports.ids.owner()
+    this.#sequencing = sequencing
     this.#ports = ports
   }
 
@@ -47,14 +54,7 @@ export class Notices {
     this.#newSince++
     if (this.#isTelling) return
     this.#isTelling = true
-    if (this.#watching.size === 0) void this.#tellOthers()
-    else this.#afterReaders(() => void this.#tellOthers())
-  }
-
-  /** Whoever was woken here asks first: in the next turn it is awake, and in the one after it has asked. */
-  #afterReaders(run: () => void): void {
-    const { clock } = this.#ports
-    clock.afterTurn(() => void clock.afterTurn(run))
+    void this.#tellOthers()
   }
 
   stop(): void {
@@ -65,7 +65,8 @@ export class Notices {
   async #tellOthers(): Promise<void> {
     this.#newSince = 0
     try {
-      await this.#driver.query(notify, [this.#channel, this.#sender])
+      const isAlone = this.#watching.size > 0 && (await this.#sequencing.isAlone())
+      if (!isAlone) await this.#driver.query(notify, [this.#channel, this.#sender])
     } catch {
       // They poll.
     }

@@ -49,7 +49,8 @@ class OpenedPostgres<Tx> implements OpenDatabase<Tx> {
     this.#ports = ports
     this.#options = options
     this.#transactions = new Transactions(driver, texts, ports)
-    this.#notices = new Notices(driver as PgDriver<never>, texts, ports)
+    const sequencing = new Sequencing(driver as PgDriver<never>, texts, ports.clock)
+    this.#notices = new Notices(driver as PgDriver<never>, texts, ports, sequencing)
     this.store = new PostgresStore({
       ports,
       access: {
@@ -61,7 +62,7 @@ class OpenedPostgres<Tx> implements OpenDatabase<Tx> {
           return this.#epoch!
         },
       },
-      sequencing: new Sequencing(driver as PgDriver<never>, texts, ports.clock),
+      sequencing,
       connectionOf: (tx) => this.#connectionOf(tx),
       appended: (tx) => this.#appended(tx),
       watch: (changed) => this.#notices.watch(changed),

@@ -102,9 +102,9 @@ end $$;
 
 -- Answers how many, the generation after it, the ends of the queues that have got new places since the one that is known, the messages
 -- of a short window, and what else waits for an owner, if one is named: that first, while nobody waits for this transaction, and only of
--- those of its queues for which something does.
-create function waybill_sequence(max_rows integer, known bigint, the_owner text, out taken_rows integer, out at_generation bigint, out ends json,
-    out told json, out outlooks json)
+-- those of its queues for which something does. Whether other instances read here, if it is asked: whoever begins looks by itself.
+create function waybill_sequence(max_rows integer, known bigint, the_owner text, asks_others boolean, out taken_rows integer, out at_generation bigint, out ends json,
+    out told json, out outlooks json, out has_others boolean)
   language plpgsql volatile set enable_seqscan = off set enable_bitmapscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 declare
   before record;
@@ -220,5 +220,8 @@ begin
     end if;
   end taking;
   select json_agg(json_build_array(topic, queue, seq)) into ends from waybill_ends where generation > known;
+  if asks_others then
+    has_others := exists (select 1 from waybill_members where owner is distinct from the_owner and expires_at > waybill_now());
+  end if;
 end $$;
 `

@@ -13,7 +13,7 @@ const portion = runMax
 
 const rebase = 'select waybill_rebase() as began where not waybill_is_awake()'
 
-const answer = 'taken_rows, at_generation, ends::text, told::text, outlooks::text'
+const answer = 'taken_rows, at_generation, ends::text, told::text, outlooks::text, has_others'
 /** As Waybill makes them. Another one would have to be quoted. */
 const plainOwner = /^[\w-]+$/
 
@@ -44,6 +44,9 @@ export class Sequencing {
   /** Whether somebody waits for the next one, and who wants to know with it what else waits. */
   #isAwaited = false
   #owner: OwnerId | undefined
+  /** Who wants to know with it whether other instances read here, and what the last one found. */
+  #asking: PromiseWithResolvers<boolean> | undefined
+  #hadOthers = false
 
   constructor(driver: PgDriver<never>, texts: StatementTexts, clock: Clock) {
     this.#clock = clock
@@ -97,6 +100,24 @@ export class Sequencing {
     return this.#next.then(({ outlooks }) => outlooks)
   }
 
+  /**
+   * Whether no other instance reads here, as the portion finds it that those ask for who were woken just now: in the next turn they are
+   * awake, and in the one after they have asked. False where nobody does, and where there were others before, who are not to wait for it.
+   */
+  isAlone(): Promise<boolean> {
+    const asking = Promise.withResolvers<boolean>()
+    this.#asking = asking
+    this.#clock.afterTurn(() =>
+      this.#clock.afterTurn(() => {
+        if (this.#hadOthers) asking.resolve(false)
+        if (this.#asking !== asking || this.#next) return
+        this.#asking = undefined
+        asking.resolve(false)
+      }),
+    )
+    return asking.promise
+  }
+
   #shared(): Promise<Portion> {
     this.#next ??= this.#begin()
     return this.#next
@@ -118,12 +139,19 @@ export class Sequencing {
   }
 
   async #once(owner: OwnerId | undefined): Promise<Portion> {
+    const asking = this.#asking
+    this.#asking = undefined
     const asker = owner === undefined ? 'null' : `'${owner}'`
-    const call = `${inSchema('waybill_sequence', this.#schema)}(${portion}, ${this.#generation}, ${asker})`
+    const asked = `${portion}, ${this.#generation}, ${asker}, ${asking !== undefined}`
     try {
-      const [row] = await this.#driver.alone(`select ${answer} from ${call}`)
+      const [row] = await this.#driver.alone(
+        `select ${answer} from ${inSchema('waybill_sequence', this.#schema)}(${asked})`,
+      )
+      if (asking) this.#hadOthers = row!['has_others'] === true
+      asking?.resolve(!this.#hadOthers)
       return this.#remember(row!, owner)
     } catch (error) {
+      asking?.resolve(false)
       throw coded(error)
     }
   }

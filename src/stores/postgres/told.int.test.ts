@@ -8,7 +8,7 @@ import { until } from '../../testing/until.ts'
 const found = await requireService('postgres')
 const orderPaid = topic<string>('order.paid', undefined, { queues: 1 })
 const asksForMessages = /taken as materialized/
-const sequencesForAnOwner = /waybill_sequence\(\d+, \d+, '[\w-]+'\)/
+const sequencesForAnOwner = /waybill_sequence\(\d+, \d+, '[\w-]+',/
 
 describe.skipIf('skipped' in found)('a message that arrives at an idle group on PostgreSQL', () => {
   let database: TestDatabase
@@ -55,6 +55,32 @@ describe.skipIf('skipped' in found)('a message that arrives at an idle group on 
     })
     await until('all are handled', () => bodies.every((body) => handled.includes(body)))
     expect(statements.filter((text) => asksForMessages.test(text))).toEqual([])
+  })
+
+  test('is told to other processes only where another instance reads', async () => {
+    let published = 0
+    const told = (): number => statements.filter((text) => text.includes('pg_notify')).length
+    // One that is published while the readers are at work is told of without asking.
+    await until('one is told of to nobody', async () => {
+      statements.length = 0
+      await publish(`${++published}`)
+      return told() === 0
+    })
+    statements.length = 0
+    const elsewhere = new Pool({ connectionString: database.url })
+    elsewhere.on('error', () => {})
+    const other = new Waybill({ service: 'order', database: pg(elsewhere), migrate: 'check' })
+    const there: string[] = []
+    other.consume(orderPaid, { group: 'warehouse', from: 'now' }, ({ body }) => {
+      there.push(body)
+    })
+    await other.start()
+    await publish('both')
+    await until('it is handled there', () => there.includes('both'))
+    await until('the others are told', () => told() > 0)
+    expect(handled).toEqual(expect.arrayContaining(there))
+    await other.stop()
+    await elsewhere.end()
   })
 
   test('is read for itself where it is long', async () => {

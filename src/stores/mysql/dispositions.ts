@@ -1,3 +1,4 @@
+import { WaybillError } from '../../core/errors.ts'
 import type { MessageId } from '../../core/ids.ts'
 import type { LoggedMessage } from '../../core/message.ts'
 import type { DispositionState } from '../../core/state.ts'
@@ -11,12 +12,25 @@ import { messageColumns, messageParams, rowsOf, texts, toLogged, toParams, value
 import { takeOne } from './taken.ts'
 import { endingZombies, predecessor } from './zombies.ts'
 
+/** Messages as they were read, where the log has them still. */
+const inLog = `${rowsOf('seq bigint', 'id varchar(255)')} given
+    straight_join waybill_messages m force index (by_sequence) on m.topic = l.topic and m.queue = l.queue and m.seq = given.seq and m.id = given.id`
+
+const ofLease = 'l.reader = ? and l.topic = ? and l.queue = ? and l.owner = ? and l.fence = ?'
+const take = 'insert ignore into waybill_taken (lane, seq, token, at)'
+
+// Where the first and the last are, all are: a log that is put back loses its end, what was in it without a place gets one in the order
+// of positions, and what was published here comes under its id once. Asked for each, it would cost a fifth of a drain.
+const takeFree = `${take} select l.lane, given.value, ?, waybill_now() from waybill_leases l
+    straight_join waybill_messages a on a.topic = l.topic and a.queue = l.queue and a.seq = ? and a.id = ?
+    straight_join waybill_messages z on z.topic = l.topic and z.queue = l.queue and z.seq = ? and z.id = ?
+    straight_join ${valuesOf('bigint')} given
+  where ${ofLease} order by given.value`
 // What came again after its first was dropped from the log has a disposition though its place is free.
-const takeFree = `insert ignore into waybill_taken (lane, seq, token, at)
-  select l.lane, given.seq, ?, waybill_now() from waybill_leases l straight_join ${rowsOf('seq bigint', 'landed varchar(255)')} given
-  where l.reader = ? and l.topic = ? and l.queue = ? and l.owner = ? and l.fence = ?
-    and (given.landed is null or not exists (select 1 from waybill_dispositions d where d.grp = l.reader and d.message_id = given.landed))
+const takeNew = `${take} select l.lane, m.seq, ?, waybill_now() from waybill_leases l straight_join ${inLog}
+  where ${ofLease} and not exists (select 1 from waybill_dispositions d where d.grp = l.reader and d.message_id = given.id)
   order by given.ord`
+const countInLog = `select count(*) as n from waybill_leases l straight_join ${inLog} where l.reader = ? and l.topic = ? and l.queue = ?`
 const takenByClaim = `select t.seq from waybill_leases l straight_join ${valuesOf('bigint')} given
     straight_join waybill_taken t on t.lane = l.lane and t.seq = given.value
   where l.reader = ? and l.topic = ? and l.queue = ? and t.token = ?`
@@ -47,19 +61,51 @@ async function claimFree(
   messages: readonly LoggedMessage[],
   token: number,
 ): Promise<readonly MessageId[]> {
-  const inserted = await connection.run(
-    takeFree,
-    token,
-    JSON.stringify(messages.map(({ id, position, source }) => [position, source === null ? null : id])),
-    ...fenceParams(lease),
-  )
-  if (inserted === messages.length) return messages.map(({ id }) => id)
-  if (inserted === 0) return []
+  if (messages.length === 0) return []
   const { reader, topic, queue } = lease
+  const given = JSON.stringify(messages.map(({ id, position }) => [position, id]))
+  const isLocal = messages.every(({ source }) => source === null)
+  const inserted = isLocal
+    ? await takeLocal(connection, lease, messages, token)
+    : await connection.run(takeNew, token, given, ...fenceParams(lease))
+  if (inserted === messages.length) return messages.map(({ id }) => id)
+  const [found] = await connection.all(countInLog, given, reader, topic, queue)
+  if (found!['n'] !== messages.length) throw noLongerInLog(lease)
+  if (inserted === 0) return []
   const places = JSON.stringify(messages.map(({ position }) => position))
   const rows = await connection.all(takenByClaim, places, reader, topic, queue, token)
   const claimed = new Set(rows.map((row) => row['seq'] as number))
   return messages.filter(({ position }) => claimed.has(position)).map(({ id }) => id)
+}
+
+function takeLocal(
+  connection: MyConnection,
+  lease: Lease,
+  messages: readonly LoggedMessage[],
+  token: number,
+): Promise<number> {
+  const inOrder = messages.toSorted((a, b) => a.position - b.position)
+  const [first, last] = [inOrder[0]!, inOrder.at(-1)!]
+  const places = JSON.stringify(inOrder.map(({ position }) => position))
+  return connection.run(
+    takeFree,
+    token,
+    first.position,
+    first.id,
+    last.position,
+    last.id,
+    places,
+    ...fenceParams(lease),
+  )
+}
+
+/** The lease still holds where nobody has noticed it yet. */
+function noLongerInLog({ reader, topic, queue, fence }: Lease): WaybillError {
+  return new WaybillError(
+    'store.lease-lost',
+    `what ${reader} had read of ${topic}/${queue} is not in the log any more, so the database was put back to an older state; nothing was written`,
+    { reader, topic, queue, fence },
+  )
 }
 
 async function claimFrom(
@@ -215,7 +261,7 @@ async function settleOne(
     group,
     message.id,
   ] as const
-  const took = await takeOne(connection, { reader: group, topic, queue: message.queue }, message.position)
+  const took = await takeOne(connection, { reader: group, topic, queue: message.queue }, message)
   // Taken before, and without a disposition: it is done.
   const mayInsert = took || group.startsWith('@')
   const changed =
@@ -300,22 +346,22 @@ export async function dispositions(
   group: string,
   ids: readonly MessageId[],
 ): Promise<ReadonlyMap<MessageId, DispositionState>> {
+  const known = new Map<MessageId, DispositionState>()
+  // First: who takes a place and writes a disposition meanwhile commits both at once, and would otherwise pass for done.
+  const taken = await connection.all(
+    `select m.id from ${valuesOf('varchar(255)')} given straight_join waybill_messages m on m.id = given.value
+       straight_join waybill_leases l on l.reader = ? and l.topic = m.topic and l.queue = m.queue
+       straight_join waybill_taken t on t.lane = l.lane and t.seq = m.seq`,
+    JSON.stringify(ids),
+    group,
+  )
+  for (const row of taken) known.set(row['id'], 'done')
   const rows = await connection.all(
     `select message_id, state from waybill_dispositions where grp = ? and message_id in (${texts})`,
     group,
     JSON.stringify(ids),
   )
-  const known = new Map(rows.map((row) => [row['message_id'] as MessageId, row['state'] as DispositionState]))
-  const others = ids.filter((id) => !known.has(id))
-  if (others.length === 0) return known
-  const taken = await connection.all(
-    `select m.id from ${valuesOf('varchar(255)')} given straight_join waybill_messages m on m.id = given.value
-       straight_join waybill_leases l on l.reader = ? and l.topic = m.topic and l.queue = m.queue
-       straight_join waybill_taken t on t.lane = l.lane and t.seq = m.seq`,
-    JSON.stringify(others),
-    group,
-  )
-  for (const row of taken) known.set(row['id'], 'done')
+  for (const row of rows) known.set(row['message_id'], row['state'])
   return known
 }
 
@@ -359,7 +405,7 @@ export async function markRunning(
   const found = `select state, crashes from waybill_dispositions where grp = ? and message_id = ? for update`
   let took = false
   const [known] = await endingZombies(connection, predecessor, async () => {
-    took = await takeOne(connection, lease, message.position)
+    took = await takeOne(connection, lease, message)
     return connection.all(found, lease.reader, message.id)
   })
   if (!known) {

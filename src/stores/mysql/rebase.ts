@@ -37,12 +37,6 @@ export async function rebase(connection: MyConnection, newEpoch: () => string): 
 
 async function moved(connection: MyConnection, epoch: string): Promise<void> {
   await connection.run(beginEpoch, epoch)
-  // A dump whose tables are of different moments may have ends that are older than its messages, or than what was done with them.
-  await connection.run(
-    `update waybill_ends e set e.seq = greatest(e.seq,
-       (select coalesce(max(m.seq), 0) from waybill_messages m where m.topic = e.topic and m.queue = e.queue),
-       (select coalesce(max(t.seq), 0) from waybill_leases l join waybill_taken t on t.lane = l.lane where l.topic = e.topic and l.queue = e.queue))`,
-  )
   const because =
     'this database is on another server than before: it was restored or promoted, and may be an older state'
   await audit(connection, 'epoch', {}, { by: 'waybill', because })

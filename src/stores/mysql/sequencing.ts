@@ -5,6 +5,7 @@ import type { MyAccess } from './access.ts'
 import type { MyConnection } from './connection.ts'
 import { rebase } from './rebase.ts'
 import { rowsOf } from './rows.ts'
+import { usedPlaces } from './taken.ts'
 import { endingZombies, moments } from './zombies.ts'
 
 /** Rows that one transaction takes: enough to be cheap for each, few enough to be short. */
@@ -79,14 +80,16 @@ export class Sequencing {
  * - The lock before the look: under READ COMMITTED each statement sees anew, and what another sequenced must be seen.
  * - A plain read, which is a snapshot. One that skips locked rows is none: it may pass a row that is not committed yet, and then meet a
  *   later one of the same key that has become so meanwhile (P10).
+ * - Above every place that is taken or passed, whatever the end says: a message that got such a place would be passed over as done.
  * - In the order of positions: a transaction that began after another's commit was heard of drew later ones (P18).
  */
 async function sequence(connection: MyConnection, topic: string, queue: number): Promise<number> {
-  const lock = 'select seq from waybill_ends where topic = ? and queue = ? for update'
-  const [free] = await connection.all(`${lock} skip locked`, topic, queue)
-  const [end] = free
-    ? [free]
-    : await endingZombies(connection, moments, () => connection.all(lock, topic, queue))
+  const lock = `select greatest(e.seq,
+      coalesce((select max(m.seq) from waybill_messages m where m.topic = ? and m.queue = ?), 0), ${usedPlaces}) as seq
+    from waybill_ends e where e.topic = ? and e.queue = ? for update`
+  const asked = [topic, queue, topic, queue, topic, queue] as const
+  const [free] = await connection.all(`${lock} skip locked`, ...asked)
+  const [end] = free ? [free] : await endingZombies(connection, moments, () => connection.all(lock, ...asked))
   const rows = await connection.all(
     `select pos from waybill_messages where topic = ? and queue = ? and seq = 0 order by pos limit ${portion}`,
     topic,

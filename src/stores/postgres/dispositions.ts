@@ -276,21 +276,21 @@ export async function dispositions(
   group: string,
   ids: readonly MessageId[],
 ): Promise<ReadonlyMap<MessageId, DispositionState>> {
+  const known = new Map<MessageId, DispositionState>()
+  // First: who takes a place and writes a disposition meanwhile commits both at once, and would otherwise pass for done.
+  const taken = await connection.all(
+    `select m.id from (select ?::text as name) g, (${texts}) j(id) cross join lateral (select id, topic, queue, pos from waybill_messages where id = j.id offset 0) m
+     where ${whenTaken('g.name', 'm', placeOf('m'))} is not null`,
+    group,
+    JSON.stringify(ids),
+  )
+  for (const row of taken) known.set(row['id'], 'done')
   const rows = await connection.all(
     `select message_id, state from waybill_dispositions where grp = ? and message_id in (${texts})`,
     group,
     JSON.stringify(ids),
   )
-  const known = new Map(rows.map((row) => [row['message_id'] as MessageId, row['state'] as DispositionState]))
-  const others = ids.filter((id) => !known.has(id))
-  if (others.length === 0) return known
-  const taken = await connection.all(
-    `select m.id from (select ?::text as name) g, (${texts}) j(id) cross join lateral (select id, topic, queue, pos from waybill_messages where id = j.id offset 0) m
-     where ${whenTaken('g.name', 'm', placeOf('m'))} is not null`,
-    group,
-    JSON.stringify(others),
-  )
-  for (const row of taken) known.set(row['id'], 'done')
+  for (const row of rows) known.set(row['message_id'], row['state'])
   return known
 }
 

@@ -40,7 +40,7 @@ for (const kind of ['postgres', 'mariadb'] as const) {
         await log.declare(reader)
         const lease = await log.lease(reader)
         await log.publish(3)
-        await log.database.store.advance(lease, 3)
+        await readAndPass(log.database, lease)
         expect(await log.database.store.read(lease, 3, 100)).toEqual([])
 
         await untilSeen(server, kind)

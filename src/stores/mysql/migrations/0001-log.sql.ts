@@ -102,10 +102,11 @@ create table if not exists waybill_leases (
   expires_at bigint not null default 0,
   running_max integer not null default 1,
   -- Names a reader's queue for as long as the database lives: a lease is never dropped. At random, since a dump may have receipts of a
-  -- lane without its lease: a number that is given once more would make them another reader's.
-  lane bigint not null default (floor(rand() * 9007199254740991)),
+  -- lane without its lease: a number that is given once more would make them another reader's. 52 bits; rand() has 30.
+  lane bigint not null default (conv(left(sha2(uuid(), 256), 13), 16, 10)),
   primary key (reader, topic, queue),
-  unique key by_lane (lane)
+  unique key by_lane (lane),
+  key by_queue (topic, queue)
 ) ${table};
 
 create table if not exists waybill_members (

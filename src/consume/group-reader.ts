@@ -11,7 +11,7 @@ import { Suspects } from './suspects.ts'
 
 const windowMax = 100
 /** Of a group that takes batches, so many of them: each window costs a database that is elsewhere some round trips. */
-const batchesMax = 5
+const batchesMax = 10
 const batchWindowMax = 1_000
 const dueMax = 50
 

@@ -37,7 +37,6 @@ export class Sequencing {
   readonly #ends = new Map<string, number>()
   /** Grows whenever some queue gets new places. */
   #generation = 0
-  /** Whether the last portion left some for the next. */
   #isBehind = false
   #running: Promise<void> | undefined
   #next: Promise<Portion> | undefined
@@ -67,6 +66,11 @@ export class Sequencing {
   /** The last place of a queue, as of the last portion. */
   endOf(queue: QueueName): number {
     return this.#ends.get(nameOf(queue)) ?? 0
+  }
+
+  /** Whether the last portion left some for the next. */
+  get isBehind(): boolean {
+    return this.#isBehind
   }
 
   /** Everything that was committed before the call. */

@@ -81,6 +81,7 @@ export class Sequencing {
  * - A plain read, which is a snapshot. One that skips locked rows is none: it may pass a row that is not committed yet, and then meet a
  *   later one of the same key that has become so meanwhile (P10).
  * - Above every place that is taken or passed, whatever the end says: a message that got such a place would be passed over as done.
+ *   Reads that are nested in one that locks lock nothing: a handler whose claim is open holds up no queue (P15).
  * - In the order of positions: a transaction that began after another's commit was heard of drew later ones (P18).
  */
 async function sequence(connection: MyConnection, topic: string, queue: number): Promise<number> {

@@ -123,6 +123,17 @@ for (const kind of ['postgres', 'mariadb'] as const) {
       expect(await database.store.deadLetters({})).toEqual([])
     })
 
+    test('P15: a claim that stays open does not keep the queue from growing', async () => {
+      const next = await database.transaction({
+        work: async (tx) => {
+          await database.store.claim(tx, lease, messages, 'unclaimed')
+          await publishOne()
+          return database.store.read(lease, count, count)
+        },
+      })
+      expect(next.map(({ position }) => position)).toEqual([count + 1])
+    })
+
     test('P6: two purges at once leave a receipt of every message that they drop', async () => {
       const { store } = database
       const [first] = messages

@@ -16,6 +16,7 @@ import {
   backendPid,
   beginReadCommitted,
   begun,
+  lastOn,
   rolledBackAtCommit,
   saysRolledBack,
 } from '../stores/postgres/transactions.ts'
@@ -62,15 +63,7 @@ export class PgPoolDriver implements PgDriver<PoolClient> {
   async query(text: string, params: readonly PgValue[]): Promise<PgAnswer> {
     this.#assertOpen()
     if (this.#isDirect !== undefined) return ask(this.#pool, text, params, this.#isDirect)
-    const { session } = await this.#connect()
-    try {
-      const answer = await session.query(text, params)
-      session.release()
-      return answer
-    } catch (error) {
-      session.release(error)
-      throw error
-    }
+    return lastOn(await this.session(), text, params)
   }
 
   async session(): Promise<PgSession> {

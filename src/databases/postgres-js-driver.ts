@@ -13,7 +13,7 @@ import type {
 } from '../stores/postgres/driver.ts'
 import { coded, isConnectionLost } from '../stores/postgres/errors.ts'
 import { migrations } from '../stores/postgres/migrations/index.ts'
-import { aloneScript, backendPid, readCommitted, rollback } from '../stores/postgres/transactions.ts'
+import { aloneScript, backendPid, lastOn, readCommitted, rollback } from '../stores/postgres/transactions.ts'
 import { adoptedRoot, stopped } from './adopted.ts'
 import { beginInCallback } from './callback-transaction.ts'
 import { assertRoom } from './pool-room.ts'
@@ -71,15 +71,7 @@ export class PostgresJsDriver<Tx = TransactionSql> implements PgDriver<Tx> {
     if (this.#prepares) return this.ask(this.#sql, text, params)
     // What is not prepared is sent in two halves, also behind what a busy connection does already: then PgBouncer gives its server to
     // somebody else in between, and the statement is never answered. A connection of its own has nothing before it.
-    const session = await this.session()
-    try {
-      const answer = await session.query(text, params)
-      session.release()
-      return answer
-    } catch (error) {
-      session.release(error)
-      throw error
-    }
+    return lastOn(await this.session(), text, params)
   }
 
   async session(): Promise<PgSession> {

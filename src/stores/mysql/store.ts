@@ -4,6 +4,7 @@ import { movedWarning } from '../sql/epochs.ts'
 import type { Server } from '../sql/server.ts'
 import { SqlStore, type SqlStoreParts } from '../sql/store.ts'
 import type { MyAccess } from './access.ts'
+import { claim } from './claiming.ts'
 import type { MyConnection } from './connection.ts'
 import { cancelDelayed, moveDue } from './delayed.ts'
 import * as dispositions from './dispositions.ts'
@@ -48,8 +49,7 @@ function serverOf(access: MyAccess, ports: Ports): Server<MyConnection> {
     },
     dispositions: {
       ...dispositions,
-      claim: (connection, lease, messages, from) =>
-        dispositions.claim(connection, lease, messages, from, ++token),
+      claim: (connection, lease, messages, from) => claim(connection, lease, messages, from, ++token),
     },
     facts: facts(access, sequencing),
     append,

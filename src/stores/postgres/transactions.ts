@@ -2,7 +2,7 @@ import type { TransactionStages } from '../../core/database.ts'
 import { WaybillError, isWaybillError, reasonOf } from '../../core/errors.ts'
 import type { Ports } from '../../core/ports.ts'
 import { PgConnection, type StatementTexts } from './connection.ts'
-import type { PgAnswer, PgDriver, PgSession, PgTransaction } from './driver.ts'
+import type { PgAnswer, PgDriver, PgSession, PgTransaction, PgValue } from './driver.ts'
 import { coded, codedAtCommit, codedOfWork } from './errors.ts'
 import { OwnConnection } from './zombies.ts'
 
@@ -124,19 +124,25 @@ export async function begun(session: PgSession, beginning: string): Promise<Disc
       unfit = new Error('the server takes no writes')
     },
     commit: async () => {
-      const { command } = await releasing(session, 'commit')
+      const { command } = await lastOn(session, 'commit')
       if (saysRolledBack(command)) throw rolledBackAtCommit()
     },
     // When the connection is gone, its server rolls back.
-    rollBack: () => releasing(session, rollback, unfit).then(noAnswer, noAnswer),
+    rollBack: () => lastOn(session, rollback, [], unfit).then(noAnswer, noAnswer),
   }
 }
 
 const noAnswer = (): void => {}
 
-async function releasing(session: PgSession, statement: string, unfit?: Error): Promise<PgAnswer> {
+/** The last statement on a session, which is given back with it; as unusable, if the statement fails or the session is unfit. */
+export async function lastOn(
+  session: PgSession,
+  statement: string,
+  params: readonly PgValue[] = [],
+  unfit?: Error,
+): Promise<PgAnswer> {
   try {
-    const answer = await session.query(statement, [])
+    const answer = await session.query(statement, params)
     session.release(unfit)
     return answer
   } catch (error) {
